@@ -20,7 +20,7 @@ class BadInput(LabkitError):
 
 
 class ControllerError(LabkitError):
-    """This controller lacks what the command needs; no machine is to blame."""
+    """The controller lacks what the command needs; no machine is to blame."""
 
 
 class Interrupted(LabkitError):

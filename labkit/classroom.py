@@ -1,0 +1,178 @@
+"""The machines of a class, as Ansible reads them from the inventory."""
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from labkit import settings
+from labkit.errors import BadInput
+from labkit.paths import content
+from labkit.scratch import secret_file
+from labkit.ssh import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """
+    Which class, and with what, as it came from the command line.
+
+    `extra_vars` are as Ansible takes them: `name=value`, JSON, or `@file`.
+    """
+
+    inventory: Path
+    limit: str | None = None
+    extra_vars: tuple[str, ...] = ()
+    user: str | None = None
+    private_key: str | None = None
+    vault_password_files: tuple[str, ...] = ()
+    vault_password: str | None = field(default=None, repr=False)
+    connection_password: str | None = field(default=None, repr=False)
+    become_password: str | None = field(default=None, repr=False)
+
+    @property
+    def directory(self) -> Path:
+        """The folder in which all that belongs to the class lies."""
+        return self.inventory if self.inventory.is_dir() else self.inventory.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One machine; `number` is its place in its seat, from 1, `inputs` are all roles' inputs."""
+
+    name: str
+    seat: str
+    number: int
+    connection: Connection
+    inputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Class:
+    """All machines of one inventory, in its order, and the names that `--limit` chose."""
+
+    directory: Path
+    machines: tuple[Machine, ...]
+    chosen: tuple[str, ...]
+    extra_vars: Mapping[str, Any] = field(repr=False)
+    vault_password_files: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+
+    def seats(self) -> dict[str, list[dict[str, str]]]:
+        """Return for each seat its machines in inventory order, as `{"name", "address"}`."""
+        seats: dict[str, list[dict[str, str]]] = {}
+        for machine in self.machines:
+            seats.setdefault(machine.seat, []).append(
+                {"name": machine.name, "address": machine.connection.host},
+            )
+        return seats
+
+
+def read_class(request: Request, run_directory: Path) -> Class:
+    """
+    Return the class that the inventory describes.
+
+    Raises:
+        BadInput: The inventory cannot be read, holds no machine, or the limit matches none.
+    """
+    if not request.inventory.exists():
+        raise BadInput(
+            f"there is no inventory {request.inventory}",
+            "name the class's inventory with -i, or make a class to try with: labkit sandbox up",
+        )
+    environment = settings.environment(request.directory, run_directory)
+    if request.user:
+        environment["ANSIBLE_REMOTE_USER"] = request.user
+    if request.private_key:
+        environment["ANSIBLE_PRIVATE_KEY_FILE"] = request.private_key
+    vaults = request.vault_password_files
+    if request.vault_password is not None:
+        vaults += (str(secret_file(run_directory, "vault-password", request.vault_password)),)
+    reply = _resolve(request, environment, vaults)
+    machines = tuple(_machines(reply["machines"], request))
+    if not machines:
+        raise BadInput(
+            f"{request.inventory} holds no machine",
+            "list the class's machines in a group [machines]",
+        )
+    return Class(
+        request.directory,
+        machines,
+        tuple(reply["chosen"]),
+        reply["extra_vars"],
+        vaults,
+        environment,
+    )
+
+
+def _resolve(
+    request: Request,
+    environment: Mapping[str, str],
+    vaults: tuple[str, ...],
+) -> dict[str, Any]:
+    question = {
+        "inventory": str(request.inventory),
+        "extra_vars": request.extra_vars,
+        "vault_password_files": vaults,
+        "limit": request.limit,
+        "roles": str(content() / "roles"),
+    }
+    child = subprocess.run(
+        [sys.executable, "-m", "labkit.resolve"],
+        input=json.dumps(question),
+        env=dict(environment),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    try:
+        reply: dict[str, Any] = json.loads(child.stdout)
+    except ValueError:
+        lines = [line for line in child.stderr.splitlines() if line.strip()] or ["no answer"]
+        raise BadInput(f"Ansible cannot read {request.inventory}: {lines[-1]}") from None
+    if "error" in reply:
+        message = " ".join(reply["error"].split())
+        raise BadInput(
+            message if "--limit" in message else f"{request.inventory}: {message}", _hint(message)
+        )
+    return reply
+
+
+def _hint(message: str) -> str:
+    if "--limit" in message:
+        return (
+            "name machines, seats or groups of the inventory; ansible-inventory --graph lists them"
+        )
+    if "vault" in message.lower():
+        return "give the vault's password with --ask-vault-pass or --vault-password-file"
+    return "ansible-inventory --list -i with the same file shows what Ansible makes of it"
+
+
+def _machines(described: Iterable[Mapping[str, Any]], request: Request) -> Iterable[Machine]:
+    counted: dict[str, int] = {}
+    for one in described:
+        if one["connection_plugin"] not in {"ssh", "smart", "ansible.builtin.ssh"}:
+            raise BadInput(
+                f"{one['name']} is reached by {one['connection_plugin']!r}, labkit goes by ssh only",
+                "leave ansible_connection out for the machines of a class",
+            )
+        counted[one["seat"]] = number = counted.get(one["seat"], 0) + 1
+        yield Machine(one["name"], one["seat"], number, _connection(one, request), one["inputs"])
+
+
+def _connection(described: Mapping[str, Any], request: Request) -> Connection:
+    raw = described["connection"]
+    return Connection(
+        host=raw["host"],
+        port=int(raw["port"]) if raw["port"] else None,
+        user=raw["user"],
+        key=raw["key"],
+        arguments=tuple(word for text in raw["arguments"] for word in shlex.split(text or "")),
+        password=raw["password"] or request.connection_password,
+        become_password=raw["become_password"] or request.become_password,
+        ssh=raw["ssh"],
+    )

@@ -1,0 +1,292 @@
+"""The command line: what an instructor types, and the only place that makes exit codes."""
+
+import json
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from getpass import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from labkit import __version__
+from labkit.errors import BadInput, ControllerError, LabkitError
+
+if TYPE_CHECKING:
+    from labkit.classroom import Request
+    from labkit.display import Show
+    from labkit.verdicts import Progress
+
+OK, NOT_READY, BAD_INPUT, CANNOT, BUG, INTERRUPTED = 0, 1, 2, 3, 70, 130
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+def main() -> None:
+    """Run the command line; whatever goes wrong is told in two lines and an exit code."""
+    try:
+        sys.exit(labkit.main(standalone_mode=False) or OK)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.UsageError as error:
+        error.show()
+        sys.exit(BAD_INPUT)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has read enough; Python must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(NOT_READY)
+    except LabkitError as error:
+        _tell(error)
+        sys.exit(_code(error))
+    except Exception:  # noqa: BLE001 - what nobody foresaw becomes a log, not a traceback
+        _tell(LabkitError(f"this is a bug in labkit; the log is {_log()}", "attach it to an issue"))
+        sys.exit(BUG)
+
+
+def _tell(error: LabkitError) -> None:
+    click.echo(f"labkit: {error.message}", err=True)
+    if error.hint:
+        click.echo(f"  → {error.hint}", err=True)
+
+
+def _code(error: LabkitError) -> int:
+    if isinstance(error, BadInput):
+        return BAD_INPUT
+    return CANNOT if isinstance(error, ControllerError) else NOT_READY
+
+
+def _log() -> str:
+    descriptor, path = tempfile.mkstemp(prefix="labkit-bug-", suffix=".log")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as log:
+        log.write(f"labkit {__version__}, Python {sys.version}\n\n{traceback.format_exc()}")
+    return path
+
+
+def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's signature
+    if wanted:
+        from importlib.metadata import version
+
+        click.echo(f"labkit {__version__} (ansible-core {version('ansible-core')})")
+        context.exit()
+
+
+@click.group(context_settings=CONTEXT)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show labkit's version and ansible-core's.",
+)
+def labkit() -> None:
+    """Make a class of bare Linux machines into Docker workshop machines, and prove it."""
+
+
+def about_the_class(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say which class is meant, and how to get in; they are Ansible's own."""
+    for option in reversed(CLASS_OPTIONS):
+        command = option(command)
+    return command
+
+
+FILE = click.Path(path_type=Path)
+EXISTING = click.Path(path_type=Path, exists=True, dir_okay=False)
+CLASS_OPTIONS = (
+    click.option("-i", "--inventory", type=FILE, required=True, help="The class's inventory."),
+    click.option("-l", "--limit", metavar="PATTERN", help="Only these machines, seats or groups."),
+    click.option("-e", "--extra-vars", multiple=True, metavar="VARS", help="Variables, or @file."),
+    click.option(
+        "-f",
+        "--forks",
+        type=click.IntRange(min=1),
+        help="Machines worked on at once [default: all, at most 50].",
+    ),
+    click.option("-u", "--user", metavar="NAME", help="Log in as this user."),
+    click.option("--private-key", "--key-file", type=EXISTING, help="Log in with this key."),
+    click.option("-k", "--ask-pass", is_flag=True, help="Ask for the login password."),
+    click.option("-K", "--ask-become-pass", is_flag=True, help="Ask for the sudo password."),
+    click.option(
+        "--vault-password-file",
+        "--vault-pass-file",
+        multiple=True,
+        type=EXISTING,
+        help="A file that holds a vault's password.",
+    ),
+    click.option(
+        "-J",
+        "--ask-vault-pass",
+        "--ask-vault-password",
+        is_flag=True,
+        help="Ask for the vault's password.",
+    ),
+    click.option(
+        "--retry-failed", is_flag=True, help="Only machines that the latest run left not ready."
+    ),
+    click.option("--plain", is_flag=True, help="One line per event, also on a terminal."),
+    click.option("--json", "as_json", is_flag=True, help="One JSON object per line."),
+    click.option(
+        "-v", "--verbose", count=True, help="Show every step, and the slowest at the end."
+    ),
+)
+
+
+@labkit.command()
+@about_the_class
+@click.option("-t", "--tags", metavar="TAGS", help="Only these roles, as preflight,images.")
+@click.option("-C", "--check", is_flag=True, help="Only say what would change.")
+@click.option("-D", "--diff", is_flag=True, help="Show how files change.")
+@click.option("--no-verify", is_flag=True, help="Skip the checks; no machine is called ready then.")
+def provision(**given: Any) -> int:
+    """Turn bare machines into workshop machines, and check every one."""
+    from labkit.provision import Options
+    from labkit.provision import provision as run
+
+    options = Options(
+        tags=given["tags"],
+        check=given["check"],
+        diff=given["diff"],
+        forks=given["forks"],
+        retry_failed=given["retry_failed"],
+        verify=not given["no_verify"],
+    )
+    with _show(given, "provision") as show:
+        return _finish(run(_request(given), options, show), given, "provision")
+
+
+@labkit.command()
+@about_the_class
+@click.option("--junit", type=FILE, help="Write the results as JUnit XML into this file.")
+def verify(**given: Any) -> int:
+    """Check every machine, and say for each whether it is ready."""
+    from labkit.verify import verify as run
+
+    with _show(given, "verify") as show:
+        verdicts = run(
+            _request(given),
+            show,
+            forks=given["forks"],
+            retry_failed=given["retry_failed"],
+            junit_file=given["junit"],
+        )
+        return _finish(verdicts, given, "verify")
+
+
+@labkit.group()
+def sandbox() -> None:
+    """Make a disposable class on this machine, to try labkit with."""
+
+
+DIRECTORY = click.argument("directory", type=FILE, default="sandbox")
+
+
+@sandbox.command()
+@DIRECTORY
+@click.option("--seats", type=int, default=1, show_default=True, help="How many attendees.")
+@click.option(
+    "--machines-per-seat", type=int, default=3, show_default=True, help="Machines for each."
+)
+def up(directory: Path, seats: int, machines_per_seat: int) -> int:
+    """Make the machines, and an ordinary class folder DIRECTORY for them [default: sandbox]."""
+    from labkit import sandbox as box
+
+    began = time.monotonic()
+    box.up(directory, seats=seats, machines_per_seat=machines_per_seat, tell=_step)
+    click.echo(
+        f"{seats * machines_per_seat} machines are up after {time.monotonic() - began:.0f} s. Next:"
+    )
+    click.echo(f"  labkit provision -i {directory}/class.ini")
+    return OK
+
+
+@sandbox.command()
+@DIRECTORY
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+def status(directory: Path, *, as_json: bool) -> int:
+    """Tell what there is of the sandbox in DIRECTORY."""
+    from labkit import sandbox as box
+
+    found = box.status(directory)
+    click.echo(json.dumps(found.as_dict()) if as_json else str(found))
+    return OK
+
+
+@sandbox.command()
+@DIRECTORY
+def down(directory: Path) -> int:
+    """Take the sandbox in DIRECTORY away, with all that is on its machines."""
+    from labkit import sandbox as box
+
+    box.down(directory, tell=_step)
+    return OK
+
+
+def _step(line: str) -> None:
+    click.echo(f"· {line}", err=True)
+
+
+def _request(given: dict[str, Any]) -> "Request":
+    from labkit.classroom import Request
+
+    login = getpass("SSH password: ") if given["ask_pass"] else None
+    become = None
+    if given["ask_become_pass"]:
+        default = " [the SSH password]" if login else ""
+        become = getpass(f"sudo password{default}: ") or login
+    key = given["private_key"]
+    return Request(
+        inventory=given["inventory"].absolute(),
+        limit=given["limit"],
+        extra_vars=given["extra_vars"],
+        user=given["user"],
+        private_key=str(key.absolute()) if key else None,
+        vault_password_files=tuple(str(file.absolute()) for file in given["vault_password_file"]),
+        vault_password=getpass("Vault password: ") if given["ask_vault_pass"] else None,
+        connection_password=login,
+        become_password=become,
+    )
+
+
+def _show(given: dict[str, Any], verb: str) -> "Show":
+    from rich.console import Console
+
+    from labkit.board import LiveBoard
+    from labkit.display import Json, Plain
+    from labkit.record import usual_seconds
+
+    if given["as_json"]:
+        return Json()
+    if (
+        given["plain"]
+        or given["verbose"]
+        or not sys.stdout.isatty()
+        or os.environ.get("TERM") == "dumb"
+    ):
+        return Plain(Console(highlight=False, emoji=False, soft_wrap=True), given["verbose"])
+    inventory = given["inventory"]
+    directory = inventory if inventory.is_dir() else inventory.parent
+    title = f"labkit {verb} {inventory}"
+    return LiveBoard(Console(highlight=False, emoji=False), title, usual_seconds(directory, verb))
+
+
+def _finish(verdicts: "list[Progress]", given: dict[str, Any], verb: str) -> int:
+    from labkit.verdicts import GOOD, State
+
+    again = f"labkit {verb} -i {given['inventory']} --retry-failed"
+    states = {one.state for one in verdicts}
+    if not verdicts:
+        click.echo("nothing to retry: the latest run left every machine ready", err=True)
+        return OK
+    if State.INTERRUPTED in states:
+        click.echo(f"interrupted; to go on where it stopped: {again}", err=True)
+        return INTERRUPTED
+    if states <= GOOD:
+        return OK
+    click.echo(f"to try only the others again: {again}", err=True)
+    return NOT_READY

@@ -1,0 +1,164 @@
+"""What a run looks like off a terminal, as JSON, and in its closing report."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Protocol, Self, TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from labkit.events import Event, Kind, Reason
+from labkit.verdicts import GOOD, Progress, State
+
+COLOURS = {
+    Kind.OK: "green",
+    Kind.CHANGED: "yellow",
+    Kind.FAILED: "red",
+    Kind.UNREACHABLE: "red",
+    State.READY: "green",
+    State.PROVISIONED: "green",
+    State.NOT_READY: "red",
+    State.UNREACHABLE: "red",
+    State.INTERRUPTED: "yellow",
+    State.DRY_RUN: "cyan",
+}
+# What happens on a machine without being worth a line of its own, unless asked for.
+QUIET = frozenset({Kind.START, Kind.SKIPPED})
+SLOWEST = 10
+
+
+class Show(Protocol):
+    """What looks at a run: each event once, then all verdicts. Leaving it clears the screen."""
+
+    def __enter__(self) -> Self:
+        """Start looking."""
+
+    def __exit__(self, *error: object) -> None:
+        """Stop looking, whatever happened."""
+
+    def begin(self, machines: Sequence[Progress]) -> None:
+        """Learn whom it is about."""
+
+    def take(self, event: Event, progress: Progress) -> None:
+        """Show one event."""
+
+    def tick(self, now: float) -> None:
+        """Show that time goes by; `now` in seconds since the epoch."""
+
+    def end(self, machines: Sequence[Progress]) -> None:
+        """Show the verdicts."""
+
+
+class Still:
+    """A show that draws nothing which would have to be taken away."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def tick(self, now: float) -> None:
+        """Say nothing: a log is not redrawn."""
+
+
+class Plain(Still):
+    """One line per event, for logs and pipes."""
+
+    def __init__(self, console: Console, verbosity: int = 0) -> None:
+        self.console = console
+        self.verbosity = verbosity
+        self.width = 0
+        self.events: list[Event] = []
+
+    def begin(self, machines: Sequence[Progress]) -> None:
+        """Learn how wide the column of names is."""
+        self.width = max((len(one.machine) for one in machines), default=0)
+
+    def take(self, event: Event, progress: Progress) -> None:  # noqa: ARG002 - a line needs no history
+        """Print one line, and one for each note."""
+        self.events.append(event)
+        name = f"{event.machine:{self.width}}"
+        if event.kind is not Kind.NOTE and (self.verbosity or event.kind not in QUIET):
+            step = f"{event.part}: {event.step}" if event.part else event.step
+            line = Text(f"{name}  ")
+            line.append(f"{event.kind:<11}", COLOURS.get(event.kind, ""))
+            line.append(f" {step} ({event.seconds:.1f} s)" if event.seconds else f" {step}")
+            self.console.print(line)
+        for reason in event.reasons:
+            self.console.print(reason_lines(reason))
+        for note in event.notes:
+            self.console.print(Text(f"{name}  note        {note}"))
+
+    def end(self, machines: Sequence[Progress]) -> None:
+        """Print the report, and what took longest if asked for much."""
+        report(self.console, machines)
+        if self.verbosity:
+            self.console.print("\nslowest:", *slowest(self.events), sep="\n")
+
+
+class Json(Still):
+    """One JSON object per line on standard output, and nothing else there."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.stream = stream or sys.stdout
+
+    def begin(self, machines: Sequence[Progress]) -> None:
+        """Say nothing yet."""
+
+    def take(self, event: Event, progress: Progress) -> None:  # noqa: ARG002 - an object needs no history
+        """Print one event."""
+        self._print({"type": "event", **asdict(event)})
+
+    def end(self, machines: Sequence[Progress]) -> None:
+        """Print one verdict per machine."""
+        for one in machines:
+            self._print({"type": "verdict", **asdict(one)})
+
+    def _print(self, value: dict[str, object]) -> None:
+        print(json.dumps(value), file=self.stream, flush=True)
+
+
+def reason_lines(reason: Reason) -> Text:
+    """Return what was tried, what it answered and what to do, indented under the machine."""
+    answer = reason.answer.splitlines() or [""]
+    text = Text(f"    {reason.tried}: ", "bold").append(answer[0], "not bold")
+    for line in answer[1:]:
+        text.append(f"\n      {line}", "not bold")
+    if reason.todo:
+        text.append(f"\n    → {reason.todo}", "not bold cyan")
+    return text
+
+
+def report(console: Console, machines: Sequence[Progress]) -> None:
+    """Print each machine's verdict with its reasons and notes, and the count of each verdict."""
+    width = max((len(one.machine) for one in machines), default=0)
+    console.print()
+    for one in machines:
+        line = Text(f"{one.machine:{width}}  ")
+        line.append(f"{one.state:<12}", f"bold {COLOURS.get(one.state, '')}".strip())
+        if one.ended is not None and one.started is not None:
+            line.append(f"{one.ended - one.started:5.0f} s")
+        line.append(f"  {one.changed} changed" if one.changed else "")
+        console.print(line)
+        for reason in one.reasons:
+            console.print(reason_lines(reason))
+        for note in one.notes:
+            console.print(Text(f"    {note}", "dim"))
+    console.print(Text(f"\n{summary(machines)}"))
+
+
+def summary(machines: Iterable[Progress]) -> str:
+    """Return the count of each verdict, like "2 ready, 1 unreachable"."""
+    states = [one.state for one in machines]
+    counted = [(state, states.count(state)) for state in State if state in states]
+    counted.sort(key=lambda pair: pair[0] not in GOOD)
+    return ", ".join(f"{count} {state}" for state, count in counted)
+
+
+def slowest(events: Iterable[Event]) -> list[str]:
+    """Return lines that name the steps which took longest, over all machines."""
+    finished = sorted((one for one in events if one.seconds), key=lambda one: -one.seconds)
+    return [f"{one.seconds:7.1f} s  {one.machine}  {one.step}" for one in finished[:SLOWEST]]

@@ -1,0 +1,92 @@
+"""What to do about answers that machines give often."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from labkit.events import Event, Kind, Reason
+from labkit.hostkeys import changed_key
+
+# The first pattern that is found decides; each was seen on a real machine.
+HINTS = (
+    (
+        r"Could not resolve hostname",
+        "check ansible_host in the inventory, and this controller's DNS",
+    ),
+    (
+        r"Permission denied \(",
+        "check ansible_user and the key (--private-key), or give -k for a password",
+    ),
+    (
+        r"Host key verification failed",
+        "trust the machine's key first: ssh to it once, and compare the fingerprint",
+    ),
+    (
+        r"No route to host|Network is unreachable",
+        "is the machine switched on, and is its address right?",
+    ),
+    (r"Connection refused", "does sshd run on the machine, and is ansible_port right?"),
+    (
+        r"[Tt]imed? ?out|banner exchange|Timeout, server|Broken pipe|Connection reset|closed by",
+        "the machine does not answer: restart it, then run again with --retry-failed",
+    ),
+    (r"password is required|Missing sudo password", "give the sudo password with -K"),
+    (
+        r"Incorrect sudo password|incorrect password attempt",
+        "the sudo password (-K) is wrong on this machine",
+    ),
+    (r"is not in the sudoers", "let ansible_user use sudo on the machine, or connect as root"),
+    (
+        r"module interpreter .* was not found|python3: (command )?not found",
+        "install Python on the machine: apt-get install python3",
+    ),
+    (r"No space left on device", "free some space on the machine's disk"),
+    (r"dpkg was interrupted", "repair the machine's packages: sudo dpkg --configure -a"),
+    (
+        r"Could not get lock|dpkg frontend lock",
+        "another process holds the apt lock: wait for it, or end it",
+    ),
+)
+FINGER_FIELDS = ("machine_id", "engine_id", "hostname")
+
+
+def explain(event: Event) -> Event:
+    """Return the event with each reason made plain: a changed host key is told, a hint is added."""
+    reasons = tuple(_plain(reason, event.kind) for reason in event.reasons)
+    return replace(event, reasons=reasons) if reasons else event
+
+
+def hint(answer: str) -> str:
+    """Return what to do about an answer, or an empty text where we know no better than it."""
+    return next((todo for pattern, todo in HINTS if re.search(pattern, answer)), "")
+
+
+def duplicates(identities: Mapping[str, Mapping[str, str]]) -> Iterable[tuple[str, Reason]]:
+    """Yield each machine that shares with another what must be its own, and the reason."""
+    for field in FINGER_FIELDS:
+        owners: dict[str, list[str]] = {}
+        for machine, identity in identities.items():
+            if identity.get(field):
+                owners.setdefault(identity[field], []).append(machine)
+        for value, machines in owners.items():
+            for machine in machines if len(machines) > 1 else ():
+                others = ", ".join(name for name in machines if name != machine)
+                yield machine, _twin(field, value, others)
+
+
+def _twin(field: str, value: str, others: str) -> Reason:
+    return Reason(
+        "Compare the machines of the class",
+        f"its {field.replace('_', ' ')} {value} is also that of {others}",
+        "the machines are clones of one disk, or one machine is listed twice",
+    )
+
+
+def _plain(reason: Reason, kind: Kind) -> Reason:
+    changed = changed_key(reason.answer) if kind is Kind.UNREACHABLE else None
+    if changed:
+        return Reason(reason.tried, changed.message, changed.remedy)
+    answer = reason.answer
+    if kind is Kind.UNREACHABLE:
+        answer = answer.removeprefix("Failed to connect to the host via ssh: ").strip()
+    return Reason(reason.tried, answer, reason.todo or hint(answer))

@@ -1,0 +1,139 @@
+"""The record of a class's runs, in `.labkit/` beside the inventory; no secret ever enters it."""
+
+import json
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from labkit.errors import BadInput
+from labkit.events import Event
+from labkit.verdicts import GOOD, Progress
+
+KEPT_RUNS = 10
+
+
+class Record:
+    """
+    What one run did: `events.jsonl` as it happens, `verdicts.json` at its end.
+
+    Beside the runs, `verdicts.json` keeps each machine's latest verdict over all of
+    them, and `engine.lock.json`, which the instructor owns, the class's engine version.
+    """
+
+    def __init__(self, class_directory: Path, verb: str, *, dry: bool = False) -> None:
+        self.class_directory, self.dry = class_directory, dry
+        self.folder = _folder(class_directory)
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        self.run = self.folder / "runs" / f"{stamp}-{verb}-{time.time_ns() % 10**6:06}"
+        self.run.mkdir(parents=True, mode=0o700)
+        self._events = (self.run / "events.jsonl").open("w", encoding="utf-8")
+        _forget_oldest(self.folder / "runs")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._events.close()
+
+    def take(self, event: Event, now: float) -> None:
+        """Write one event down; `now` in seconds since the epoch."""
+        self._events.write(json.dumps({"at": round(now, 3), **asdict(event)}) + "\n")
+        if (lock := event.data.get("lock")) and not self.dry:
+            lock_engine(self.class_directory, lock)
+
+    def close(self, verdicts: Iterable[Progress]) -> None:
+        """Write down what became of each machine."""
+        said = {one.machine: _verdict(one) for one in verdicts}
+        _write(self.run / "verdicts.json", said)
+        if not self.dry:
+            _write(self.folder / "verdicts.json", {**latest_verdicts(self.class_directory), **said})
+
+
+def latest_verdicts(class_directory: Path) -> dict[str, Any]:
+    """Return machine → its latest verdict (`state`, `reasons`, …) over all runs kept."""
+    return _read(class_directory / ".labkit" / "verdicts.json")
+
+
+def unfinished(class_directory: Path, machines: Iterable[str]) -> list[str]:
+    """Return those machines that the latest runs did not leave ready, or never met."""
+    verdicts = latest_verdicts(class_directory)
+    return [name for name in machines if verdicts.get(name, {}).get("state") not in GOOD]
+
+
+def locked_engine(class_directory: Path) -> dict[str, dict[str, str]]:
+    """Return "<distribution>-<release>-<source>" → package → version, as the class has it."""
+    return _read(class_directory / "engine.lock.json")
+
+
+def lock_engine(class_directory: Path, lock: Mapping[str, Any]) -> None:
+    """Keep the versions that a machine resolved, so that one that comes later gets the same."""
+    known = locked_engine(class_directory)
+    if known.get(lock["key"]) != lock["packages"]:
+        _write(class_directory / "engine.lock.json", {**known, lock["key"]: lock["packages"]})
+
+
+def usual_seconds(class_directory: Path, verb: str) -> dict[str, float]:
+    """Return step → seconds that it took in the verb's latest run, the longest machine counting."""
+    runs = sorted((class_directory / ".labkit" / "runs").glob(f"*-{verb}-*/verdicts.json"))
+    usual: dict[str, float] = {}
+    if not runs:
+        return usual
+    for line in (runs[-1].parent / "events.jsonl").read_text(encoding="utf-8").splitlines():
+        event = json.loads(line)
+        usual[event["step"]] = max(event["seconds"], usual.get(event["step"], 0.0))
+    return usual
+
+
+def _verdict(progress: Progress) -> dict[str, Any]:
+    return {
+        "state": progress.state,
+        "seat": progress.seat,
+        "seconds": round((progress.ended or 0) - (progress.started or progress.ended or 0), 1),
+        "steps": progress.steps,
+        "changed": progress.changed,
+        "reasons": [asdict(reason) for reason in progress.reasons],
+        "notes": progress.notes,
+    }
+
+
+def _folder(class_directory: Path) -> Path:
+    folder = class_directory / ".labkit"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise BadInput(
+            f"the run's record cannot be kept in {folder}: {error.strerror}",
+            "put the inventory into a folder that you may write to",
+        ) from None
+    folder.chmod(0o700)
+    return folder
+
+
+def _forget_oldest(runs: Path) -> None:
+    for run in sorted(runs.iterdir())[:-KEPT_RUNS]:
+        shutil.rmtree(run, ignore_errors=True)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        known: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        raise BadInput(f"{file} is no JSON", "put it back, or move it away") from None
+    return known
+
+
+def _write(file: Path, value: Mapping[str, Any]) -> None:
+    draft = file.with_name(f".{file.name}.new")
+    draft.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    draft.replace(file)

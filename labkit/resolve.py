@@ -1,0 +1,149 @@
+"""
+Read an inventory with Ansible itself, and print what labkit needs of it.
+
+Runs as a process of its own (`python -m labkit.resolve`), because Ansible reads its
+configuration once, at import, from the environment and the working directory. A
+request comes as one JSON object on standard input, the answer leaves as one on standard
+output: secrets among the variables travel through pipes only. The Python API used is the one that Ansible
+documents: https://docs.ansible.com/ansible/latest/dev_guide/developing_api.html
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible import constants as C  # noqa: N812 - Ansible's own documentation calls it C
+from ansible import context
+from ansible.cli import CLI
+from ansible.errors import AnsibleError
+from ansible.inventory.host import Host
+from ansible.inventory.manager import InventoryManager
+from ansible.module_utils.common.collections import ImmutableDict
+from ansible.parsing.ajson import AnsibleJSONEncoder
+from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import become_loader, connection_loader, init_plugin_loader
+from ansible.template import Templar
+from ansible.vars.manager import VariableManager
+
+PATTERN_CHARACTERS = frozenset("*?[]&!~:@")
+
+
+class Source:
+    """One inventory with its variables, as a playbook run would see them."""
+
+    def __init__(self, request: Mapping[str, Any]) -> None:
+        context.CLIARGS = ImmutableDict(extra_vars=tuple(request["extra_vars"]))
+        init_plugin_loader()
+        self.loader = DataLoader()
+        CLI.setup_vault_secrets(
+            self.loader,
+            vault_ids=list(C.DEFAULT_VAULT_IDENTITY_LIST),
+            vault_password_files=list(request["vault_password_files"]),
+            auto_prompt=False,
+        )
+        self.inventory = InventoryManager(loader=self.loader, sources=[request["inventory"]])
+        self.variables = VariableManager(loader=self.loader, inventory=self.inventory)
+        connection_loader.get("ssh", class_only=True)
+        become_loader.get("sudo", class_only=True)
+
+    def machines(self) -> list[Host]:
+        """Return the hosts of group `machines`, or all outside `depot` where there is none."""
+        grouped = "machines" in self.inventory.groups
+        return list(self.inventory.get_hosts("machines" if grouped else "all:!depot"))
+
+    def describe(self, host: Host, defaults: Mapping[str, Any]) -> dict[str, Any]:
+        """Return one machine's seat, connection and role inputs, all templated."""
+        variables = {**defaults, **self.variables.get_vars(host=host)}
+        templar = Templar(self.loader, variables=variables)
+        special = {
+            name: _templated(templar, value)
+            for name, value in variables.items()
+            if name.startswith("ansible_")
+        }
+        ssh = C.config.get_plugin_options("connection", "ssh", variables=special)
+        sudo = C.config.get_plugin_options("become", "sudo", variables=special)
+        return {
+            "name": host.name,
+            "seat": str(_templated(templar, variables.get("seat")) or host.name),
+            "connection_plugin": str(special.get("ansible_connection", C.DEFAULT_TRANSPORT)),
+            "connection": {
+                "host": ssh["host"] if "ansible_host" in special else host.name,
+                "port": ssh["port"],
+                "user": ssh["remote_user"],
+                "key": ssh["private_key_file"],
+                "arguments": [ssh["ssh_args"], ssh["ssh_common_args"], ssh["ssh_extra_args"]],
+                "password": ssh["password"],
+                "become_password": sudo["become_pass"],
+                "ssh": ssh["ssh_executable"],
+            },
+            "inputs": {name: _templated(templar, variables[name]) for name in defaults},
+        }
+
+    def choose(self, limit: str | None, machines: list[dict[str, Any]]) -> list[str]:
+        """Return the names that the limit leaves; a seat's name works like a group's."""
+        if limit is None:
+            return [machine["name"] for machine in machines]
+        for machine in machines:
+            name = machine["seat"]
+            if name not in self.inventory.hosts:
+                self.inventory.add_group(name)
+                self.inventory._inventory.add_child(name, machine["name"])  # noqa: SLF001 - the manager offers no way to add a host to a group
+        self.inventory.clear_caches()
+        parts = [part.strip() for part in limit.split(",")]
+        for part in parts:
+            if part and not PATTERN_CHARACTERS & set(part) and not self.inventory.get_hosts(part):
+                raise AnsibleError(f"no machine matches --limit {part!r}")
+        self.inventory.subset(limit)
+        left = {host.name for host in self.inventory.get_hosts("all")}
+        return [machine["name"] for machine in machines if machine["name"] in left]
+
+
+def role_defaults(loader: DataLoader, roles: Iterable[Path]) -> dict[str, Any]:
+    """Return every input of every role with its default, ready to be templated."""
+    defaults: dict[str, Any] = {}
+    for role in roles:
+        file = role / "defaults" / "main.yml"
+        if file.exists():
+            defaults |= loader.load_from_file(str(file), trusted_as_template=True) or {}
+    return defaults
+
+
+def _templated(templar: Templar, value: Any) -> Any:
+    """Return the value, or None where it needs a fact that only a run can gather."""
+    try:
+        return templar.template(value)
+    except AnsibleError:
+        return None
+
+
+def answer(request: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return `{"machines": [...], "chosen": [...], "extra_vars": {...}}` for a request.
+
+    Raises:
+        AnsibleError: The inventory, a variable file, a vault or the limit is wrong.
+    """
+    source = Source(request)
+    defaults = role_defaults(source.loader, sorted(Path(request["roles"]).iterdir()))
+    machines = [source.describe(host, defaults) for host in source.machines()]
+    return {
+        "machines": machines,
+        "chosen": source.choose(request["limit"], machines),
+        "extra_vars": source.variables.extra_vars,
+    }
+
+
+def main() -> int:
+    """Answer one request; an error of Ansible's is answered as `{"error": text}`."""
+    try:
+        reply = answer(json.load(sys.stdin))
+    except AnsibleError as error:
+        reply = {"error": str(error)}
+    json.dump(reply, sys.stdout, cls=AnsibleJSONEncoder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""The Ansible settings that labkit adds, each only where the instructor set none himself."""
+
+import configparser
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit.paths import content
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting of Ansible: its variable, labkit's value, and where `ansible.cfg` has it."""
+
+    variable: str
+    value: str
+    key: str
+    sections: tuple[str, ...] = ("defaults",)
+
+
+SETTINGS = (
+    Setting(
+        "ANSIBLE_PIPELINING", "True", "pipelining", ("defaults", "connection", "ssh_connection")
+    ),
+    # One way of sending files, over the connection that is there: no second handshake.
+    Setting("ANSIBLE_SSH_TRANSFER_METHOD", "piped", "transfer_method", ("ssh_connection",)),
+    # Every supported system has it here; finding it out costs a round trip a machine.
+    Setting("ANSIBLE_PYTHON_INTERPRETER", "/usr/bin/python3", "interpreter_python"),
+    Setting("ANSIBLE_TASK_TIMEOUT", "1800", "task_timeout"),
+    Setting("ANSIBLE_TIMEOUT", "10", "timeout"),
+    Setting(
+        "ANSIBLE_INVENTORY_UNPARSED_FAILED",
+        "True",
+        "unparsed_is_failed",
+        ("inventory",),
+    ),
+    Setting("ANSIBLE_DEPRECATION_WARNINGS", "False", "deprecation_warnings"),
+    # ansible-runner turns checking off unless told otherwise.
+    Setting("ANSIBLE_HOST_KEY_CHECKING", "True", "host_key_checking"),
+)
+
+
+def environment(class_directory: Path, run_directory: Path) -> dict[str, str]:
+    """
+    Return the environment in which Ansible runs for a class.
+
+    `ansible.cfg` is looked for beside the inventory, then in the working directory,
+    then where Ansible looks by itself; `ANSIBLE_CONFIG` beats them all.
+    """
+    chosen = dict(os.environ)
+    for folder in (class_directory, Path.cwd()):
+        if (folder / "ansible.cfg").is_file():
+            chosen.setdefault("ANSIBLE_CONFIG", str(folder / "ansible.cfg"))
+    config = _read(chosen.get("ANSIBLE_CONFIG"))
+    for setting in SETTINGS:
+        value = _configured(config, setting) or setting.value
+        chosen.setdefault(setting.variable, value)
+    extra = ssh_arguments(class_directory, run_directory)
+    for tool in ("SSH", "SCP", "SFTP"):
+        variable, key = f"ANSIBLE_{tool}_EXTRA_ARGS", f"{tool.lower()}_extra_args"
+        own = chosen.get(variable) or _configured(config, Setting("", "", key, ("ssh_connection",)))
+        chosen[variable] = f"{own} {extra}" if own else extra
+    chosen["ANSIBLE_ROLES_PATH"] = os.pathsep.join(
+        filter(None, (str(content() / "roles"), chosen.get("ANSIBLE_ROLES_PATH"))),
+    )
+    return chosen
+
+
+def ssh_arguments(class_directory: Path, run_directory: Path) -> str:
+    """
+    Return what labkit adds at the end of ssh's arguments.
+
+    ssh takes the first value it finds of an option, so all that the inventory, the
+    environment or `ansible.cfg` say comes before this. A machine that was never met
+    is accepted once and kept beside the inventory; a silent one is given up after 20 seconds.
+    """
+    known = f'"{class_directory}/known_hosts" ~/.ssh/known_hosts ~/.ssh/known_hosts2'
+    options = {
+        "StrictHostKeyChecking": "accept-new",
+        "UserKnownHostsFile": known,
+        "HashKnownHosts": "no",
+        "ServerAliveInterval": "5",
+        "ServerAliveCountMax": "3",
+        "ControlPath": f'"{run_directory}/%C"',
+    }
+    return " ".join(f"-o '{name}={value}'" for name, value in options.items())
+
+
+def _read(file: str | None) -> configparser.ConfigParser:
+    config = configparser.ConfigParser(
+        interpolation=None, strict=False, inline_comment_prefixes=(";",)
+    )
+    if file:
+        try:
+            config.read(file)
+        except configparser.Error:
+            # Ansible reads it next, and says what is wrong better than we could.
+            return configparser.ConfigParser()
+    return config
+
+
+def _configured(config: Mapping[str, Mapping[str, str]], setting: Setting) -> str | None:
+    values = (config[section].get(setting.key) for section in setting.sections if section in config)
+    return next((value for value in values if value), None)
