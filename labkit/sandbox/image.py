@@ -1,0 +1,63 @@
+"""The image of a bare machine, built from debian:trixie and what only this box knows."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from docker import DockerClient
+from docker.errors import ImageNotFound
+
+from labkit.sandbox import apt, box
+from labkit.sandbox.base import BASE, ensure_base
+from labkit.sandbox.build import build, pack, read_folder
+
+REPOSITORY = "labkit-machine"
+
+_SOURCES = Path(__file__).parent / "machine"
+_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+
+Files = dict[str, tuple[bytes, int]]
+
+
+def ensure_image(client: DockerClient, *, reaches_hub: bool, tell: Callable[[str], None]) -> str:
+    """
+    Return the tag of the machine's image, built only if this very image is not there yet.
+
+    Raises:
+        ControllerError: The base cannot be had or the build failed.
+    """
+    ensure_base(client, reaches_hub=reaches_hub, tell=tell)
+    context = read_folder(_SOURCES)
+    context |= {f"files/{path}": file for path, file in box_files().items()}
+    base = str(client.images.get(BASE).id)
+    key = hashlib.sha256(base.encode() + pack(context)).hexdigest()[:12]
+    tag = f"{REPOSITORY}:{key}"
+    try:
+        client.images.get(tag)
+    except ImageNotFound:
+        tell(f"building the machine's image from {BASE}")
+        build(client, context, tag, {"labkit.machine-image": "true"})
+    return tag
+
+
+def box_files() -> Files:
+    """
+    Return the files that let a machine, or a container on it, use the box's package mirrors.
+
+    Paths are relative to the root: apt's sources and options, the box's own authorities.
+    """
+    # Never empty, since COPY refuses a folder that does not exist.
+    files: Files = {"etc/apt/apt.conf.d/50sandbox": (apt.options().encode(), 0o644)}
+    archives = apt.debian_archives()
+    if archives:
+        stanzas = "\n".join(archive.stanza() for archive in archives)
+        files["etc/apt/sources.list"] = (b"# See sources.list.d/debian.sources\n", 0o644)
+        files["etc/apt/sources.list.d/debian.sources"] = (stanzas.encode(), 0o644)
+    authorities = box.extra_authorities()
+    for name, certificate in authorities.items():
+        files[f"usr/local/share/ca-certificates/{name}"] = (certificate, 0o644)
+    if authorities and _BUNDLE.is_file():
+        # apt may need it for an HTTPS mirror before ca-certificates is installed; that package
+        # then makes its own of the same authorities.
+        files[str(_BUNDLE.relative_to("/"))] = (_BUNDLE.read_bytes(), 0o644)
+    return files

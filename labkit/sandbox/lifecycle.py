@@ -1,0 +1,151 @@
+"""The three verbs of a sandbox: up, status, down."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any
+
+from docker import DockerClient
+
+from labkit.errors import BadInput, ControllerError
+from labkit.sandbox import (
+    boot,
+    box,
+    classfolder,
+    engine,
+    image,
+    machines,
+    network,
+    plan,
+    registry,
+    standins,
+)
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class MachineStatus:
+    """
+    One machine: `state` is Docker's word for it, `system` systemd's.
+
+    `system` is empty where the machine does not run or systemd does not answer.
+    """
+
+    name: str
+    seat: str
+    address: str
+    state: str
+    system: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """A sandbox as it is now; `registry` is its "address:port", empty where there is none."""
+
+    engine_reachable: bool
+    machines: tuple[MachineStatus, ...]
+    registry: str
+    stand_ins: bool
+
+
+def up(directory: Path, *, seats: int, machines_per_seat: int, tell: Tell) -> None:
+    """
+    Make a class of bare machines and its folder, or what is missing of them.
+
+    Raises:
+        BadInput: The counts or the directory will not do; nothing was touched.
+        ControllerError: The box lacks something; `up` again goes on, `down` clears away.
+    """
+    planned = plan.machines(seats, machines_per_seat)
+    classfolder.check(directory)
+    client = engine.connect()
+    sandbox = plan.sandbox_id(directory)
+    _refuse_to_shrink(machines.find(client, sandbox), planned)
+    found = box.look()
+    tag = image.ensure_image(client, reaches_hub=found.reaches_hub, tell=tell)
+    subnet = network.ensure_network(client, sandbox)
+    public_key = classfolder.write_class(
+        directory, [(one.name, one.seat, one.address(subnet)) for one in planned]
+    )
+    inputs = _inputs_for(client, found, sandbox, subnet, tell)
+    classfolder.write_inputs(directory, inputs, tell)
+    tell(f"starting {len(planned)} machines in {subnet}")
+    if machines.raise_inotify_limit(len(planned)):
+        tell("raised this box's limit fs.inotify.max_user_instances for so many machines")
+    recipe = machines.make_recipe(client, tag, subnet, public_key)
+    for machine in planned:
+        machines.ensure_machine(client, sandbox, machine, recipe)
+    boot.wait(lambda: machines.find(client, sandbox), tell)
+    keys = {one.address: boot.host_keys(one) for one in machines.find(client, sandbox)}
+    classfolder.write_known_hosts(directory, keys)
+
+
+def status(directory: Path) -> Status:
+    """Say what is there of the directory's sandbox; nothing there is an answer too."""
+    sandbox = plan.sandbox_id(directory)
+    serving = registry.find_registry(sandbox)
+    served = bool(serving) and standins.are_served(serving)
+    try:
+        client = engine.connect()
+    except ControllerError:
+        return Status(engine_reachable=False, machines=(), registry=serving, stand_ins=served)
+    return Status(
+        engine_reachable=True,
+        machines=tuple(
+            MachineStatus(one.name, one.seat, one.address, one.state, boot.system_state(one))
+            for one in machines.find(client, sandbox)
+        ),
+        registry=serving,
+        stand_ins=served,
+    )
+
+
+def down(directory: Path, tell: Tell) -> None:
+    """
+    Remove the directory's sandbox, whole or half-made; the images stay for the next one.
+
+    Raises:
+        ControllerError: No engine answers, or it refused to let something go.
+    """
+    sandbox = plan.sandbox_id(directory)
+    if registry.stop_registry(sandbox):
+        tell("stopped the registry")
+    client = engine.connect()
+    present = machines.find(client, sandbox)
+    machines.remove(present)
+    network.remove_network(client, sandbox)
+    classfolder.remove(directory)
+    tell(f"removed {len(present)} machines, their network and their class")
+
+
+def _refuse_to_shrink(present: list[machines.Found], planned: list[plan.PlannedMachine]) -> None:
+    wanted = {machine.name for machine in planned}
+    surplus = [machine.name for machine in present if machine.name not in wanted]
+    if surplus:
+        raise BadInput(
+            f"The sandbox has more machines than that: {', '.join(surplus)}.",
+            hint="Run `labkit sandbox down` first, or ask for as many.",
+        )
+
+
+def _inputs_for(
+    client: DockerClient, found: box.Box, sandbox: str, subnet: IPv4Network, tell: Tell
+) -> dict[str, dict[str, Any]]:
+    """Return the roles' inputs that this box forces; start what they refer to."""
+    inputs: dict[str, dict[str, Any]] = {}
+    if not found.reaches_docker_repository:
+        tell("Docker's repository cannot be reached: the engine comes from the distribution")
+        inputs["docker_engine"] = {"docker_engine_source": "distribution"}
+    if not found.reaches_hub:
+        serving = registry.ensure_registry(sandbox, plan.gateway(subnet))
+        standins.ensure_stand_ins(client, serving, tell)
+        names = " and ".join(one.name for one in standins.STAND_INS)
+        tell(f"Docker Hub cannot be reached: a registry at {serving} serves stand-ins for {names}")
+        mirror = {"docker_engine_daemon": {"registry-mirrors": [f"http://{serving}"]}}
+        inputs.setdefault("docker_engine", {}).update(mirror)
+    if not found.has_ipvs:
+        tell("this kernel has no IPVS: no routing mesh on these machines")
+        inputs["swarm_node"] = {"swarm_node_mesh": False}
+    return inputs
