@@ -21,7 +21,3 @@ class BadInput(LabkitError):
 
 class ControllerError(LabkitError):
     """The controller lacks what the command needs; no machine is to blame."""
-
-
-class Interrupted(LabkitError):
-    """Ctrl-C came; what was finished is in the record."""

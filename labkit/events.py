@@ -1,5 +1,6 @@
 """What happens on a machine during a run, in labkit's own words."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -116,7 +117,7 @@ def read_reasons(step: str, result: Mapping[str, Any]) -> Iterator[Reason]:
 
 
 def _answer(result: Mapping[str, Any]) -> str:
-    message = str(result.get("msg") or "")
+    message = re.sub(r"^(Task failed: )?(Module failed: )?", "", str(result.get("msg") or ""))
     spoken = [
         str(result.get(stream) or "").strip()
         for stream in ("stderr", "module_stderr", "stdout", "module_stdout")

@@ -47,6 +47,8 @@ HINTS = (
         "another process holds the apt lock: wait for it, or end it",
     ),
 )
+# What Ansible says before it passes on what ssh said.
+ANSIBLES_WORDS = re.compile(r"^.*?(?:via|over) ssh: ", re.DOTALL)
 FINGER_FIELDS = ("machine_id", "engine_id", "hostname")
 
 
@@ -88,5 +90,5 @@ def _plain(reason: Reason, kind: Kind) -> Reason:
         return Reason(reason.tried, changed.message, changed.remedy)
     answer = reason.answer
     if kind is Kind.UNREACHABLE:
-        answer = answer.removeprefix("Failed to connect to the host via ssh: ").strip()
+        answer = ANSIBLES_WORDS.sub("", answer).strip()
     return Reason(reason.tried, answer, reason.todo or hint(answer))

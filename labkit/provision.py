@@ -44,7 +44,6 @@ def provision(request: Request, options: Options, show: Show) -> list[Progress]:
     Raises:
         BadInput: Nothing was touched.
         LabkitError: Ansible could not start.
-        Interrupted: Never; an interrupted machine's state says so.
     """
     with run_directory() as scratch:
         known = read_class(request, scratch)

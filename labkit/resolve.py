@@ -4,8 +4,8 @@ Read an inventory with Ansible itself, and print what labkit needs of it.
 Runs as a process of its own (`python -m labkit.resolve`), because Ansible reads its
 configuration once, at import, from the environment and the working directory. A
 request comes as one JSON object on standard input, the answer leaves as one on standard
-output: secrets among the variables travel through pipes only. The Python API used is the one that Ansible
-documents: https://docs.ansible.com/ansible/latest/dev_guide/developing_api.html
+output: secrets among the variables travel through pipes only. The Python API used is
+documented: https://docs.ansible.com/ansible/latest/dev_guide/developing_api.html
 """
 
 import json

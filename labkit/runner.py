@@ -97,8 +97,10 @@ def run_playbook(play: Play, tell: Callable[[Event], None], stop: Stop) -> None:
 def _prepare(play: Play, handle: Callable[[Mapping[str, Any]], bool], stop: Stop) -> Any:
     hosts = play.directory / "limit"
     hosts.write_text("\n".join(play.machines) + "\n", encoding="utf-8")
+    folder = play.directory / "runner"
+    folder.mkdir()
     runner = ansible_runner.interface.init_runner(
-        private_data_dir=str(play.directory / "runner"),
+        private_data_dir=str(folder),
         playbook=str(play.playbook),
         inventory=str(play.inventory),
         limit=f"@{hosts}",

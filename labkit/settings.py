@@ -2,6 +2,7 @@
 
 import configparser
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,8 @@ def environment(class_directory: Path, run_directory: Path) -> dict[str, str]:
     chosen["ANSIBLE_ROLES_PATH"] = os.pathsep.join(
         filter(None, (str(content() / "roles"), chosen.get("ANSIBLE_ROLES_PATH"))),
     )
+    # The ansible-playbook of labkit's own environment, which need not be active.
+    chosen["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), chosen.get("PATH", "")))
     return chosen
 
 

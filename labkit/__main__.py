@@ -1,0 +1,5 @@
+"""Lets `python -m labkit` do what the command `labkit` does."""
+
+from labkit.cli import main
+
+main()

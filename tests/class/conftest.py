@@ -1,0 +1,188 @@
+"""One class of three real machines for all tests here: faults are put on them and undone."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from labkit.ssh import PASSWORD_ONLY, Connection, askpass, command
+
+LABKIT = [sys.executable, "-m", "labkit"]
+LONGEST_SECONDS = 900
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run of labkit said: its exit code, both streams, its verdicts and events."""
+
+    code: int
+    stdout: str
+    stderr: str
+    seconds: float
+
+    @property
+    def lines(self) -> list[dict]:
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+    @property
+    def verdicts(self) -> dict[str, dict]:
+        return {line["machine"]: line for line in self.lines if line["type"] == "verdict"}
+
+    @property
+    def states(self) -> dict[str, str]:
+        return {name: verdict["state"] for name, verdict in self.verdicts.items()}
+
+    def reasons(self, machine: str) -> str:
+        """All that is said against a machine, as one text."""
+        return json.dumps(self.verdicts[machine]["reasons"], ensure_ascii=False)
+
+    def explain(self) -> str:
+        """What to print when an assertion about this run fails."""
+        said = {name: verdict["reasons"] for name, verdict in self.verdicts.items()}
+        return f"{self.code}\n{json.dumps(said, indent=1)}\n{self.stderr[-3000:]}"
+
+
+@dataclass(frozen=True)
+class Room:
+    """A class folder of a sandbox, and what one does in it."""
+
+    directory: Path
+
+    @property
+    def inventory(self) -> Path:
+        return self.directory / "class.ini"
+
+    def labkit(self, verb: str, *arguments: str) -> Answer:
+        return labkit(verb, "-i", str(self.inventory), "--json", *arguments)
+
+    def logins(self) -> list[dict[str, str]]:
+        with (self.directory / "logins.csv").open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    def as_attendee(self, machine: str, line: str) -> subprocess.CompletedProcess[str]:
+        """Run a line over SSH as the attendee would: with the password from the card."""
+        login = next(row for row in self.logins() if row["machine"] == machine)
+        arguments = self._ssh_arguments()
+        reach = Connection(login["address"], password=login["password"], arguments=arguments)
+        with askpass(login["password"], self.directory) as environment:
+            return subprocess.run(
+                command(reach, line, user=login["user"], first=PASSWORD_ONLY),
+                env=environment, capture_output=True, text=True, check=False, timeout=300,
+            )
+
+    def as_root(self, machine: str, line: str) -> str:
+        """Run a line on a machine as root, and return what it printed; it must succeed."""
+        reach = Connection(
+            self.address(machine),
+            user="instructor",
+            key=str(self.directory / "id_ed25519"),
+            arguments=self._ssh_arguments(),
+        )
+        done = subprocess.run(
+            command(reach, f"sudo sh -c '{line}'"),
+            capture_output=True, text=True, check=False, timeout=300,
+        )
+        assert done.returncode == 0, f"{machine}: {line}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def address(self, machine: str) -> str:
+        return next(row["address"] for row in self.logins() if row["machine"] == machine)
+
+    def _ssh_arguments(self) -> tuple[str, ...]:
+        known = self.directory / "known_hosts"
+        return ("-o", f'UserKnownHostsFile="{known}"', "-o", "StrictHostKeyChecking=yes")
+
+    def container(self, machine: str) -> str:
+        """Return the name of the container that a machine is."""
+        listed = docker("ps", "-a", "--filter", f"network={self._network()}", "--format", "{{.Names}}")
+        return next(name for name in listed.split() if name.endswith(machine))
+
+    def _network(self) -> str:
+        shown = labkit("sandbox", "status", str(self.directory), "--json")
+        return json.loads(shown.stdout)["network"]
+
+    @contextmanager
+    def stopped(self, machine: str) -> Iterator[None]:
+        """Keep a machine switched off for a while."""
+        name = self.container(machine)
+        docker("stop", "--time", "5", name)
+        try:
+            yield
+        finally:
+            docker("start", name)
+            self.wait_until_up(machine)
+
+    @contextmanager
+    def frozen(self, machine: str) -> Iterator[None]:
+        """Keep a machine from doing anything, while its address still answers."""
+        name = self.container(machine)
+        docker("pause", name)
+        try:
+            yield
+        finally:
+            docker("unpause", name)
+            self.wait_until_up(machine)
+
+    def wait_until_up(self, machine: str) -> None:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                self.as_root(machine, "systemctl is-system-running --wait || true")
+            except (AssertionError, subprocess.TimeoutExpired):
+                assert time.monotonic() < deadline, f"{machine} did not come back"
+                time.sleep(1)
+            else:
+                return
+
+
+def labkit(*arguments: str) -> Answer:
+    """Run the command line as an instructor would."""
+    began = time.monotonic()
+    done = subprocess.run(
+        [*LABKIT, *arguments], capture_output=True, text=True, check=False, timeout=LONGEST_SECONDS,
+        stdin=subprocess.DEVNULL, env={**os.environ, "NO_COLOR": "1"},
+    )
+    return Answer(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
+
+
+def docker(*arguments: str) -> str:
+    """Run a command of the box's own Docker engine."""
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"docker {' '.join(arguments)}: {done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+    """A class of one seat with three bare machines."""
+    room = Room(tmp_path_factory.mktemp("class"))
+    made = labkit("sandbox", "up", str(room.directory), "--seats", "1", "--machines-per-seat", "3")
+    try:
+        assert made.code == 0, made.stderr
+        yield room
+    finally:
+        labkit("sandbox", "down", str(room.directory))
+
+
+@pytest.fixture(scope="session")
+def cold(bare: Room) -> Answer:
+    """The first provision of the class."""
+    return bare.labkit("provision")
+
+
+@pytest.fixture
+def room(bare: Room, cold: Answer) -> Room:
+    """The provisioned class."""
+    assert cold.code == 0, cold.explain()
+    return bare
+
+
+MACHINES: Sequence[str] = ("seat01-vm1", "seat01-vm2", "seat01-vm3")
