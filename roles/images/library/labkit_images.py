@@ -215,18 +215,24 @@ def is_there(image: Image | None, repository: str, recorded: str) -> bool:
     return recorded in known if recorded else bool(known)
 
 
-def mirrors_answers(since: float) -> str:
+def earlier_answers(journal: str) -> list[str]:
     """
-    Return what mirrors answered, of which the engine tells only its journal.
+    Return what the engine was answered before it asked elsewhere, from its journal.
 
-    Its own error is that of the last place it asked.
+    With a mirror, the engine's own error is only that of the last place it asked.
     """
+    found = re.findall(r'next endpoint for pull after error: ((?:[^"\\]|\\.)+)', journal)
+    return sorted({answer.replace('\\"', '"') for answer in found})
+
+
+def mirrors_answers(since: float, told: str) -> str:
+    """Return what mirrors answered since then, unless it is told already."""
     journal = subprocess.run(
         ["journalctl", "--unit=docker.service", f"--since=@{int(since)}", "--output=cat"],
         capture_output=True, text=True, check=False,
     ).stdout  # fmt: skip
-    found = re.findall(r"next endpoint for pull after error: ([^\"]+)", journal)
-    return "".join(f"\n  before that: {answer}" for answer in sorted(set(found)))
+    found = [answer for answer in earlier_answers(journal) if answer not in told]
+    return "".join(f"\n  before that: {answer}" for answer in found)
 
 
 class Pulls:
@@ -289,7 +295,9 @@ class Pulls:
         if failed:
             answers = "\n".join(f"{name}: {answer}" for name, answer in failed.items())
             self.module.fail_json(
-                msg=f"Not pulled: {answers}{mirrors_answers(began)}", images=done, changed=changed
+                msg=f"Not pulled: {answers}{mirrors_answers(began, answers)}",
+                images=done,
+                changed=changed,
             )
         self.module.exit_json(changed=changed, images=done)
 
