@@ -13,7 +13,8 @@ from labkit.errors import ControllerError
 from labkit.sandbox import apt
 from labkit.sandbox.build import STAND_IN
 
-BASE = f"debian:{apt.RELEASE}"
+REPOSITORY = "debian"
+BASE = f"{REPOSITORY}:{apt.RELEASE}"
 
 
 def ensure_base(client: DockerClient, *, reaches_hub: bool, tell: Callable[[str], None]) -> None:
@@ -59,7 +60,7 @@ def _bootstrap(client: DockerClient) -> None:
             raise ControllerError(f"mmdebstrap could not make {BASE}:\n{end}")
         client.api.import_image_from_file(
             str(archive),
-            repository=BASE.split(":")[0],
+            repository=REPOSITORY,
             tag=apt.RELEASE,
             changes=[*(f"LABEL {key}={value}" for key, value in STAND_IN.items()), 'CMD ["bash"]'],
         )

@@ -4,8 +4,6 @@ import socket
 import time
 from collections.abc import Callable
 
-from docker.errors import APIError
-
 from labkit.errors import ControllerError
 from labkit.sandbox.machines import Found
 
@@ -16,18 +14,13 @@ _BOOTED = ("running", "degraded")
 
 def system_state(machine: Found) -> str:
     """Return systemd's word for the machine ("running", "degraded", …), or "" if it is silent."""
-    try:
-        answer = machine.container.exec_run(["systemctl", "is-system-running"]).output
-    except APIError:
-        return ""
-    words = answer.decode(errors="replace").split()
+    words = machine.ask("systemctl", "is-system-running").split()
     return words[0] if len(words) == 1 else ""
 
 
 def host_keys(machine: Found) -> list[str]:
     """Return the machine's public host keys, "type key", as they lie on the machine itself."""
-    command = ["sh", "-c", "cat /etc/ssh/ssh_host_*_key.pub"]
-    answer = machine.container.exec_run(command).output.decode(errors="replace")
+    answer = machine.ask("sh", "-c", "cat /etc/ssh/ssh_host_*_key.pub")
     keys = (line.split() for line in answer.splitlines())
     return [" ".join(words[:2]) for words in keys if len(words) > 1]
 
@@ -71,9 +64,7 @@ def _not_up(machine: Found, seconds: float) -> ControllerError:
         seen = machine.container.logs(tail=5).decode(errors="replace").strip()
         state = f"is {machine.state}"
     else:
-        seen = machine.container.exec_run(
-            ["systemctl", "list-units", "--failed", "--plain", "--no-legend"]
-        ).output.decode(errors="replace")
+        seen = machine.ask("systemctl", "list-units", "--failed", "--plain", "--no-legend")
         state = f"is not up after {seconds:.0f} s (systemd: {system_state(machine) or 'silent'})"
     return ControllerError(
         f"The machine {machine.name} {state}. {seen}".rstrip(),

@@ -19,7 +19,10 @@ _LINES_SHOWN = 8
 def read_folder(folder: Path) -> dict[str, tuple[bytes, int]]:
     """Return a folder's files as (content, permission bits) by relative path."""
     return {
-        str(path.relative_to(folder)): (path.read_bytes(), 0o755 if path.stat().st_mode & 0o100 else 0o644)
+        str(path.relative_to(folder)): (
+            path.read_bytes(),
+            0o755 if path.stat().st_mode & 0o100 else 0o644,
+        )
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from labkit.errors import BadInput, ControllerError
-from labkit.sandbox.machines import ACCOUNT
+from labkit.sandbox.recipe import ACCOUNT
 
 # The first line of each file that is ours to rewrite and to remove.
 HEADER = "# Written by `labkit sandbox up`; the next `up` writes it again, `down` removes it."

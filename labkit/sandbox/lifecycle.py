@@ -18,9 +18,11 @@ from labkit.sandbox import (
     machines,
     network,
     plan,
+    recipe,
     registry,
     standins,
 )
+from labkit.sandbox.upload import Registry
 
 Tell = Callable[[str], None]
 
@@ -71,12 +73,12 @@ def up(directory: Path, *, seats: int, machines_per_seat: int, tell: Tell) -> No
     )
     inputs = _inputs_for(client, found, sandbox, subnet, tell)
     classfolder.write_inputs(directory, inputs, tell)
-    tell(f"starting {len(planned)} machines in {subnet}")
+    tell(f"starting the machines in {subnet}: {len(planned)}")
     if machines.raise_inotify_limit(len(planned)):
         tell("raised this box's limit fs.inotify.max_user_instances for so many machines")
-    recipe = machines.make_recipe(client, tag, subnet, public_key)
+    shared = recipe.make_recipe(client, tag, subnet, public_key)
     for machine in planned:
-        machines.ensure_machine(client, sandbox, machine, recipe)
+        machines.ensure_machine(client, sandbox, machine, shared)
     boot.wait(lambda: machines.find(client, sandbox), tell)
     keys = {one.address: boot.host_keys(one) for one in machines.find(client, sandbox)}
     classfolder.write_known_hosts(directory, keys)
@@ -86,7 +88,7 @@ def status(directory: Path) -> Status:
     """Say what is there of the directory's sandbox; nothing there is an answer too."""
     sandbox = plan.sandbox_id(directory)
     serving = registry.find_registry(sandbox)
-    served = bool(serving) and standins.are_served(serving)
+    served = bool(serving) and standins.are_served(Registry(serving))
     try:
         client = engine.connect()
     except ControllerError:
@@ -117,7 +119,7 @@ def down(directory: Path, tell: Tell) -> None:
     machines.remove(present)
     network.remove_network(client, sandbox)
     classfolder.remove(directory)
-    tell(f"removed {len(present)} machines, their network and their class")
+    tell(f"removed the machines ({len(present)}), their network and their class")
 
 
 def _refuse_to_shrink(present: list[machines.Found], planned: list[plan.PlannedMachine]) -> None:
@@ -140,7 +142,7 @@ def _inputs_for(
         inputs["docker_engine"] = {"docker_engine_source": "distribution"}
     if not found.reaches_hub:
         serving = registry.ensure_registry(sandbox, plan.gateway(subnet))
-        standins.ensure_stand_ins(client, serving, tell)
+        standins.ensure_stand_ins(client, Registry(serving), tell)
         names = " and ".join(one.name for one in standins.STAND_INS)
         tell(f"Docker Hub cannot be reached: a registry at {serving} serves stand-ins for {names}")
         mirror = {"docker_engine_daemon": {"registry-mirrors": [f"http://{serving}"]}}

@@ -3,23 +3,16 @@
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
 
 from docker import DockerClient
 from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container
 
 from labkit.errors import ControllerError
-from labkit.sandbox import box, engine, plan
+from labkit.sandbox import plan
 from labkit.sandbox.build import pack
-
-ACCOUNT = "instructor"
-_ACCOUNT_ID = 1000
-
-# Debian 13's systemd accepts the old hierarchy only when it is told twice.
-_CGROUP_V1 = "systemd.unified_cgroup_hierarchy=0 SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"
+from labkit.sandbox.recipe import ACCOUNT, ACCOUNT_ID, Recipe, container_config
 
 # systemd and an engine need some ten inotify instances a machine; kernels allow 128 in all.
 _INOTIFY_INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
@@ -35,6 +28,14 @@ class Found:
     address: str
     state: str
     container: Container
+
+    def ask(self, *command: str) -> str:
+        """Return what the command prints on the machine; empty where the machine does not run."""
+        try:
+            answer = self.container.exec_run(list(command)).output
+        except APIError:
+            return ""
+        return answer.decode(errors="replace") if isinstance(answer, bytes) else ""
 
 
 def find(client: DockerClient, sandbox: str) -> list[Found]:
@@ -59,7 +60,7 @@ def find(client: DockerClient, sandbox: str) -> list[Found]:
 
 
 def ensure_machine(
-    client: DockerClient, sandbox: str, machine: plan.PlannedMachine, recipe: "Recipe"
+    client: DockerClient, sandbox: str, machine: plan.PlannedMachine, recipe: Recipe
 ) -> None:
     """
     See to it that the machine is there, started, and accepts the sandbox's key.
@@ -72,73 +73,17 @@ def ensure_machine(
         try:
             container = client.containers.get(name)
         except NotFound:
-            made = client.api.create_container_from_config(
-                _config(sandbox, machine, recipe), name=name
-            )
-            container = client.containers.get(made["Id"])
+            config = container_config(sandbox, machine, recipe)
+            client.api.create_container_from_config(config, name=name)  # type: ignore[no-untyped-call]
+            container = client.containers.get(name)
         files = {".ssh/authorized_keys": (recipe.public_key.encode(), 0o600)}
-        container.put_archive(f"/home/{ACCOUNT}", pack(files, owner=_ACCOUNT_ID))
+        container.put_archive(f"/home/{ACCOUNT}", pack(files, owner=ACCOUNT_ID))
         container.start()
     except APIError as error:
         raise ControllerError(
             f"The engine could not start {machine.name}: {error.explanation}",
             hint="`labkit sandbox down` clears the sandbox away; then try `up` again.",
         ) from error
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What all machines of a sandbox have in common."""
-
-    image: str
-    network: IPv4Network
-    public_key: str
-    cgroup_v2: bool
-    resolver_settings: str
-
-
-def make_recipe(client: DockerClient, image: str, network: IPv4Network, public_key: str) -> Recipe:
-    """Return the recipe for machines on this box."""
-    return Recipe(
-        image, network, public_key, engine.uses_cgroup_v2(client), box.resolver_settings()
-    )
-
-
-def _config(sandbox: str, machine: plan.PlannedMachine, recipe: Recipe) -> dict[str, Any]:
-    # In the words of the engine's own API, since the SDK's lack MaskedPaths:
-    # https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container
-    environment = [f"RESOLVER_SETTINGS={recipe.resolver_settings}"]
-    if not recipe.cgroup_v2:
-        environment.append(f"SYSTEMD_PROC_CMDLINE={_CGROUP_V1}")
-    network = plan.resource_name(sandbox)
-    address = {"IPAMConfig": {"IPv4Address": machine.address(recipe.network)}}
-    own = {"labkit.machine": machine.name, "labkit.seat": machine.seat}
-    return {
-        "Image": recipe.image,
-        "Labels": plan.labels(sandbox) | own,
-        "Env": environment,
-        # A nested engine's layers cannot lie on the container's own overlay.
-        "Volumes": {"/var/lib/docker": {}, "/var/lib/containerd": {}},
-        "HostConfig": _host_config(recipe) | {"NetworkMode": network},
-        "NetworkingConfig": {"EndpointsConfig": {network: address}},
-    }
-
-
-def _host_config(recipe: Recipe) -> dict[str, Any]:
-    scratch = "rw,exec,nosuid,nodev"
-    return {
-        # All that --privileged gives but one capability, which boxes that are
-        # containers or small VMs themselves often cannot hand on.
-        "CapAdd": ["ALL"],
-        "CapDrop": ["SYS_RESOURCE"],
-        "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
-        "MaskedPaths": [],
-        "ReadonlyPaths": [],
-        "DeviceCgroupRules": ["a *:* rwm"],
-        "CgroupnsMode": "private" if recipe.cgroup_v2 else "host",
-        "Binds": [] if recipe.cgroup_v2 else ["/sys/fs/cgroup:/sys/fs/cgroup:rw"],
-        "Tmpfs": {"/run": scratch, "/run/lock": scratch, "/tmp": f"{scratch},mode=1777"},  # noqa: S108
-    }
 
 
 def remove(machines: Iterable[Found]) -> None:

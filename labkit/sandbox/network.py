@@ -6,6 +6,7 @@ from pathlib import Path
 from docker import DockerClient
 from docker.errors import APIError, NotFound
 from docker.models.networks import Network
+from docker.types import IPAMConfig, IPAMPool
 
 from labkit.errors import ControllerError
 from labkit.sandbox import plan
@@ -30,11 +31,12 @@ def ensure_network(client: DockerClient, sandbox: str) -> IPv4Network:
     if present:
         return present
     for subnet in plan.free_networks(sandbox, _taken(client)):
+        pool = IPAMPool(subnet=str(subnet), gateway=str(plan.gateway(subnet)))
         try:
-            client.api.create_network(
+            client.networks.create(
                 plan.resource_name(sandbox),
                 driver="bridge",
-                ipam={"Config": [{"Subnet": str(subnet), "Gateway": str(plan.gateway(subnet))}]},
+                ipam=IPAMConfig(pool_configs=[pool]),
                 labels=plan.labels(sandbox),
             )
         except APIError as error:

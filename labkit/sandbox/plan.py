@@ -28,6 +28,7 @@ class PlannedMachine:
     offset: int
 
     def address(self, network: IPv4Network) -> str:
+        """Return the machine's fixed address in the sandbox's network."""
         return str(network[self.offset])
 
 

@@ -12,7 +12,8 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from labkit.errors import ControllerError
-from labkit.sandbox import cache, upload
+from labkit.sandbox import cache
+from labkit.sandbox.upload import Registry
 
 PROGRAM = "docker-registry"
 FIRST_PORT = 5000
@@ -59,7 +60,7 @@ def find_registry(sandbox: str) -> str:
         return ""
     configuration = json.loads((home / "registry.json").read_text())
     address = str(configuration["http"]["addr"])
-    return address if upload.is_registry(address) else ""
+    return address if Registry(address, seconds_to_answer=1).answers() else ""
 
 
 def stop_registry(sandbox: str) -> bool:
@@ -109,7 +110,7 @@ def _free_port(host: str) -> int:
 
 def _await(address: str, log: Path) -> None:
     deadline = time.monotonic() + _SECONDS_TO_START
-    while not upload.is_registry(address):
+    while not Registry(address, seconds_to_answer=1).answers():
         if time.monotonic() > deadline:
             end = "\n".join(log.read_text().splitlines()[-4:])
             raise ControllerError(f"The registry at {address} does not answer:\n{end}")

@@ -12,10 +12,10 @@ from docker import DockerClient
 
 from labkit import paths
 from labkit.errors import ControllerError
-from labkit.sandbox import upload
 from labkit.sandbox.base import BASE
 from labkit.sandbox.build import STAND_IN, build, pack, read_folder
 from labkit.sandbox.image import Files, box_files
+from labkit.sandbox.upload import Registry
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class StandIn:
 STAND_INS = (StandIn("hello-world", ("latest",)), StandIn("ubuntu", ("24.04", "latest")))
 
 
-def ensure_stand_ins(client: DockerClient, registry: str, tell: Callable[[str], None]) -> None:
+def ensure_stand_ins(client: DockerClient, registry: Registry, tell: Callable[[str], None]) -> None:
     """
     See to it that the registry serves every stand-in, built from today's sources.
 
@@ -42,19 +42,19 @@ def ensure_stand_ins(client: DockerClient, registry: str, tell: Callable[[str], 
         sources = _sources(client, image)
         mark = f"source-{hashlib.sha256(pack(sources)).hexdigest()[:12]}"
         repository = f"library/{image.name}"
-        manifest = upload.read_manifest(registry, repository, mark)
+        manifest = registry.manifest(repository, mark)
         if manifest is None:
             tell(f"building a stand-in for {image.name}")
             manifest = _make(client, registry, repository, sources)
-            upload.write_manifest(registry, repository, mark, manifest)
+            registry.tag(repository, mark, manifest)
         for tag in image.tags:
-            upload.write_manifest(registry, repository, tag, manifest)
+            registry.tag(repository, tag, manifest)
 
 
-def are_served(registry: str) -> bool:
+def are_served(registry: Registry) -> bool:
     """Return whether the registry has every stand-in."""
     return all(
-        upload.read_manifest(registry, f"library/{image.name}", tag) is not None
+        registry.manifest(f"library/{image.name}", tag) is not None
         for image in STAND_INS
         for tag in image.tags
     )
@@ -76,14 +76,14 @@ def _sources(client: DockerClient, image: StandIn) -> Files:
     return sources
 
 
-def _make(client: DockerClient, registry: str, repository: str, sources: Files) -> bytes:
+def _make(client: DockerClient, registry: Registry, repository: str, sources: Files) -> bytes:
     tag = f"labkit-stand-in/{repository}"
     build(client, sources | _compiled(sources), tag, STAND_IN)
     with tempfile.TemporaryFile() as archive:
         for chunk in client.images.get(tag).save():
             archive.write(chunk)
         archive.seek(0)
-        manifest = upload.upload_image(registry, repository, archive)
+        manifest = registry.upload(repository, archive)
     # Its bytes are in the registry now, where all sandboxes find them.
     client.images.remove(tag, force=True)
     return manifest
