@@ -1,0 +1,75 @@
+"""Which staged files are ours, and which the attendee's."""
+
+import base64
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+ROLE = Path(__file__).parents[2] / "roles/sample_apps"
+action = SimpleNamespace(**runpy.run_path(str(ROLE / "action_plugins/labkit_staged_files.py")))
+module = SimpleNamespace(**runpy.run_path(str(ROLE / "library/labkit_staged_files.py")))
+
+OLD, NEW, HIS = (module.File(text, executable=False) for text in (b"old", b"new", b"his"))
+
+
+@pytest.mark.parametrize(
+    ("new", "before", "here", "decision"),
+    [
+        (NEW, None, None, "write"),  # the first time
+        (NEW, NEW, NEW, ""),
+        (NEW, NEW, None, "write"),  # the attendee deleted it
+        (NEW, NEW, HIS, "keep"),
+        (NEW, OLD, OLD, "write"),  # ours is newer
+        (NEW, OLD, HIS, "keep"),
+        (NEW, OLD, NEW, ""),  # a run was cut short
+        (NEW, None, HIS, "keep"),  # it was there before labkit came
+        (None, OLD, OLD, "remove"),  # no longer part of the app
+        (None, OLD, HIS, ""),
+        (NEW, NEW, NEW._replace(executable=True), "keep"),
+    ],
+)
+def test_what_the_attendee_changed_is_kept(
+    new: object, before: object, here: object, decision: str
+) -> None:
+    write, remove, keep = module.decide(
+        {"a": new} if new else {}, {"a": before} if before else {}, {"a": here}
+    )
+
+    assert {"write": write, "remove": remove, "keep": keep} == {
+        name: ["a"] if name == decision else [] for name in ("write", "remove", "keep")
+    }
+
+
+def test_the_archive_is_the_same_for_the_same_files(tmp_path: Path) -> None:
+    app = tmp_path / "app"
+    (app / "node_modules").mkdir(parents=True)
+    (app / "node_modules/big.js").write_text("big")
+    (app / "run.sh").write_text("#!/bin/sh\n")
+    (app / "text").write_text("text")
+    (app / "link").symlink_to("/etc/passwd")
+    packed = action.pack(tmp_path, ["app"])
+    (app / "text").touch()
+
+    assert action.pack(tmp_path, ["app"]) == packed
+    assert module.unpack(base64.b64encode(packed).decode()) == {
+        "app/run.sh": module.File(b"#!/bin/sh\n", executable=True),
+        "app/text": module.File(b"text", executable=False),
+    }
+
+
+def test_the_record_holds_exactly_what_was_staged(tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    module.remember(record, {"app/a": OLD, "app/b": OLD})
+    module.remember(record, {"app/a": NEW})
+
+    assert module.read_all(record) == {"app/a": NEW}
+
+
+def test_a_link_in_place_of_a_file_is_the_attendees(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("/etc/shadow")
+
+    write, _, keep = module.decide({"a": NEW}, {"a": NEW}, {"a": module.read(tmp_path / "a")})
+
+    assert (write, keep) == ([], ["a"])
