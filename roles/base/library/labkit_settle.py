@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.labkit_routes import resolve
 
 DOCUMENTATION = r"""
 module: labkit_settle
@@ -72,23 +73,6 @@ def host_lines(machines: list[dict[str, str]], own_name: str, hostname: str) -> 
             names.insert(0, hostname)
         lines.append(f"{resolve(machine['address'])} {' '.join(names)}")
     return lines
-
-
-def resolve(address: str) -> str:
-    """
-    Return the address itself, or the first one that a name stands for, IPv4 before IPv6.
-
-    Raises:
-        OSError: The name does not resolve; the message says what to set.
-    """
-    try:
-        found = socket.getaddrinfo(address, None, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise OSError(
-            f"this machine cannot resolve {address} ({error.strerror});"
-            " set ansible_host or preflight_address of that machine to an address"
-        ) from error
-    return str(min(found, key=lambda entry: entry[0])[4][0])
 
 
 def with_locale(text: str, locale: str) -> str:

@@ -93,6 +93,23 @@ def unreachable(servers: Iterable[Server], seconds: float) -> dict[Server, str]:
     return {server: reason for server, reason in reasons.items() if reason}
 
 
+def resolve(address: str) -> str:
+    """
+    Return the address itself, or the first one that a name stands for, IPv4 before IPv6.
+
+    Raises:
+        OSError: The name does not resolve; the message says what to set.
+    """
+    try:
+        found = socket.getaddrinfo(address, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise OSError(
+            f"this machine cannot resolve {address} ({error.strerror});"
+            " set ansible_host or preflight_address of that machine to an address"
+        ) from error
+    return str(min(found, key=lambda entry: entry[0])[4][0])
+
+
 def _output(*command: str) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
