@@ -86,7 +86,7 @@ problems:
 def inspect(wanted: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     """Return the machine and all that is wrong with it."""
     ahead = time.time() - wanted["controller_time"]
-    waiting = wait_for_cloud_init(wanted["cloud_init_seconds"])
+    settled = wait_for_cloud_init(wanted["cloud_init_seconds"])
     machine = look()
     answers = try_features()
     machine["features"] = {name: not answer for name, answer in answers.items()}
@@ -99,9 +99,12 @@ def inspect(wanted: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
         *judge_processor(machine, wanted["images"]),
         *judge_routes(wanted),
     ]
-    if waiting:
+    if not settled:
         problems.append(
-            problem(waiting, "look at `cloud-init status --long` on it; run again when it is done")
+            problem(
+                f"cloud-init still runs after {wanted['cloud_init_seconds']} s",
+                "look at `cloud-init status --long` on it; run again when it is done",
+            )
         )
     return machine, problems
 
