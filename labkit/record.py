@@ -2,9 +2,9 @@
 
 import json
 import shutil
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,8 +27,8 @@ class Record:
     def __init__(self, class_directory: Path, verb: str, *, dry: bool = False) -> None:
         self.class_directory, self.dry = class_directory, dry
         self.folder = _folder(class_directory)
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        self.run = self.folder / "runs" / f"{stamp}-{verb}-{time.time_ns() % 10**6:06}"
+        stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
+        self.run = self.folder / "runs" / f"{stamp}-{verb}"
         self.run.mkdir(parents=True, mode=0o700)
         self._events = (self.run / "events.jsonl").open("w", encoding="utf-8")
         _forget_oldest(self.folder / "runs")
@@ -83,7 +83,7 @@ def lock_engine(class_directory: Path, lock: Mapping[str, Any]) -> None:
 
 def usual_seconds(class_directory: Path, verb: str) -> dict[str, float]:
     """Return step → seconds that it took in the verb's latest run, the longest machine counting."""
-    runs = sorted((class_directory / ".labkit" / "runs").glob(f"*-{verb}-*/verdicts.json"))
+    runs = sorted((class_directory / ".labkit" / "runs").glob(f"*-{verb}/verdicts.json"))
     usual: dict[str, float] = {}
     if not runs:
         return usual
