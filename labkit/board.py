@@ -91,7 +91,8 @@ class Board:
 
     def _doing(self, one: Progress) -> str:
         if one.reasons:
-            return f"{one.reasons[0].tried}: {one.reasons[0].answer.splitlines()[0]}"
+            reason = one.reasons[0]
+            return f"{reason.tried}: {reason.answer}".splitlines()[0]
         if one.state in GOOD:
             return one.notes[0] if one.notes else ""
         return f"{one.part}: {one.step}" if one.part else one.step
