@@ -27,7 +27,7 @@ class Server(NamedTuple):
 
 def server_of(url: str) -> Server | None:
     """Return where an http or https URL leads to, or None for any other kind (file, mirror …)."""
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+    parts = urlsplit(url if re.match(r"[\w+.-]+:/", url) else f"http://{url}")
     if parts.scheme not in _PORTS or not parts.hostname:
         return None
     return Server(parts.hostname, parts.port or _PORTS[parts.scheme])
