@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from docker import DockerClient
 from docker.errors import APIError, DockerException, NotFound
@@ -73,17 +74,29 @@ def ensure_machine(
         try:
             container = client.containers.get(name)
         except NotFound:
-            config = container_config(sandbox, machine, recipe)
-            client.api.create_container_from_config(config, name=name)  # type: ignore[no-untyped-call]
+            _create(client, name, container_config(sandbox, machine, recipe))
             container = client.containers.get(name)
         files = {".ssh/authorized_keys": (recipe.public_key.encode(), 0o600)}
         container.put_archive(f"/home/{ACCOUNT}", pack(files, owner=ACCOUNT_ID))
+        if container.status == "paused":
+            container.unpause()
         container.start()
     except APIError as error:
         raise ControllerError(
             f"The engine could not start {machine.name}: {error.explanation}",
             hint="`labkit sandbox down` clears the sandbox away; then try `up` again.",
         ) from error
+
+
+def _create(client: DockerClient, name: str, config: dict[str, Any]) -> None:
+    try:
+        client.api.create_container_from_config(config, name=name)  # type: ignore[no-untyped-call]
+    except APIError as error:
+        if "CapDrop" not in str(error):
+            raise
+        # A newer engine knows that the box has not got the capability, and refuses to drop it.
+        without = config | {"HostConfig": config["HostConfig"] | {"CapDrop": []}}
+        client.api.create_container_from_config(without, name=name)  # type: ignore[no-untyped-call]
 
 
 def remove(machines: Iterable[Found]) -> None:
