@@ -157,7 +157,7 @@ def _machines(described: Iterable[Mapping[str, Any]], request: Request) -> Itera
     for one in described:
         if one["connection_plugin"] not in {"ssh", "smart", "ansible.builtin.ssh"}:
             raise BadInput(
-                f"{one['name']} is reached by {one['connection_plugin']!r}, labkit only goes by ssh",
+                f"{one['name']} is reached by {one['connection_plugin']!r}, labkit knows ssh only",
                 "leave ansible_connection out for the machines of a class",
             )
         counted[one["seat"]] = number = counted.get(one["seat"], 0) + 1

@@ -16,7 +16,7 @@ from labkit.run import Run, choose, interruptible
 from labkit.runner import Play, Stop, run_playbook
 from labkit.scratch import run_directory, secret_file
 from labkit.verdicts import PROVISIONED, Progress, State
-from labkit.verify import checking
+from labkit.verify import Checks
 
 # More forks than this cost the controller more than they gain (ANSIBLE_FORKS beats it).
 MOST_FORKS = 50
@@ -63,7 +63,7 @@ def provision(request: Request, options: Options, show: Show) -> list[Progress]:
         )
         with Record(known.directory, "provision", dry=options.check) as record:
             run = Run(machines, known.directory / "known_hosts", record, show)
-            return _drive(run, play, options, known, passwords)
+            return _drive(run, play, options, known)
 
 
 def _drive(
@@ -71,21 +71,18 @@ def _drive(
     play: Play,
     options: Options,
     known: Class,
-    passwords: dict[str, str],
 ) -> list[Progress]:
     stop = Stop()
     forks = options.forks or MOST_FORKS
     with (
         interruptible(stop),
-        checking(run, known, passwords, play.directory, forks) as checks,
+        Checks(run, known, play.directory, forks) as checks,
         ThreadPoolExecutor(1) as pool,
     ):
         playing = pool.submit(run_playbook, play, run.put, stop)
 
         def busy() -> bool:
-            if stop.asked:
-                checks.stop()
-            return not playing.done() or checks.busy
+            return not playing.done() or (checks.busy and not stop.asked)
 
         def pass_on(event: Event) -> None:
             if event.step == PROVISIONED and event.kind is Kind.OK:
@@ -141,8 +138,8 @@ def _arguments(
         ("become", request.become_password),
     ):
         if secret is not None:
-            file = secret_file(scratch, f"{option}-password", secret)
-            arguments += [f"--{option}-password-file", str(file)]
+            kept = secret_file(scratch, f"{option}-password", secret)
+            arguments += [f"--{option}-password-file", str(kept)]
     arguments += ["--tags", options.tags] if options.tags else []
     arguments += ["--check"] if options.check else []
     return [*arguments, "--diff"] if options.diff else arguments

@@ -55,7 +55,11 @@ class Run:
         """All machines, in the inventory's order."""
         return list(self.progress.values())
 
-    def follow(self, busy: Callable[[], bool], on_event: Callable[[Event], None]) -> None:
+    def follow(
+        self,
+        busy: Callable[[], bool],
+        on_event: Callable[[Event], None] = lambda _: None,
+    ) -> None:
         """Take what comes until nothing is busy any more and nothing is left."""
         while True:
             working = busy()

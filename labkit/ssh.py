@@ -20,6 +20,10 @@ NO_PASSWORD = (
     *("-o", "PasswordAuthentication=no"),
 )
 
+# Asked again, the helper could only say the same again, and a third wrong password may lock
+# the account.
+ONE_PROMPT = ("-o", "NumberOfPasswordPrompts=1")
+
 # A handed-out password is proven only if nothing else lets us in.
 PASSWORD_ONLY = (
     *("-o", "PubkeyAuthentication=no"),
@@ -27,10 +31,6 @@ PASSWORD_ONLY = (
     *("-o", "ControlMaster=no"),
     *("-o", "ControlPath=none"),
 )
-
-# ssh adds a dot and 16 characters to a control socket's name, and a Unix socket's path ends
-# at 104 bytes (macOS) or 108 (Linux).
-LONGEST_SOCKET = 104 - 17
 
 # ssh asks its helper for more than passwords: whether to trust an unknown host, and how to
 # unlock a key. Neither is answered by a login password.
@@ -97,11 +97,6 @@ def command(
     ]
 
 
-# Asked again, the helper could only say the same again, and a third wrong password may lock
-# the account.
-ONE_PROMPT = ("-o", "NumberOfPasswordPrompts=1")
-
-
 def _home(key: str) -> str:
     return os.path.expanduser(key)  # noqa: PTH111 - Path raises where the user is unknown, ssh expands it then
 
@@ -133,16 +128,3 @@ def askpass(password: str | None, directory: Path) -> Iterator[dict[str, str]]:
 def _write(path: Path, text: str, mode: int) -> None:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
         file.write(text)
-
-
-@contextmanager
-def socket_directory(preferred: Path) -> Iterator[Path]:
-    """
-    Yield a folder (0700) for control sockets, removed afterwards.
-
-    It is in `preferred` unless sockets there would have names that are too long for the
-    system: a class may lie deep in somebody's home.
-    """
-    deep = len(str(preferred)) > LONGEST_SOCKET - len("/ssh-12345678/1234567")
-    with tempfile.TemporaryDirectory(prefix="ssh-", dir=None if deep else preferred) as place:
-        yield Path(place)
