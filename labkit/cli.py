@@ -7,6 +7,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import asdict
 from getpass import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -213,7 +214,7 @@ def status(directory: Path, *, as_json: bool) -> int:
     from labkit import sandbox as box
 
     found = box.status(directory)
-    click.echo(json.dumps(found.as_dict()) if as_json else str(found))
+    click.echo(json.dumps(asdict(found)) if as_json else str(found))
     return OK
 
 

@@ -82,6 +82,9 @@ class Run:
                     Reason("Go through the machine", "the run ended before this machine was done")
                 )
             one.end(State.INTERRUPTED if interrupted else State.NOT_READY, time.time())
+        # What shows only beside another machine shows when all are known.
+        for machine, reason in duplicates(self._identities):
+            self.progress[machine].demote(reason)
         self._record.close(self.verdicts)
         self._show.end(self.verdicts)
         return self.verdicts
@@ -100,13 +103,8 @@ class Run:
             if event.kind not in {Kind.START, Kind.NOTE}:
                 self.events.append(event)
             on_event(event)
-        self._compare(item)
-
-    def _compare(self, event: Event) -> None:
-        if identity := event.data.get("identity"):
-            self._identities[event.machine] = identity
-            for machine, reason in duplicates(self._identities):
-                self.progress[machine].demote(reason)
+        if identity := item.data.get("identity"):
+            self._identities[item.machine] = identity
 
 
 class _Contacts:

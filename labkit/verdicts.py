@@ -72,8 +72,7 @@ class Progress:
 
     def demote(self, reason: Reason) -> None:
         """Take "ready" back: what shows only beside another machine shows late."""
-        if reason not in self.reasons:
-            self.reasons.append(reason)
+        self.reasons.append(reason)
         if self.state in GOOD:
             self.state = State.NOT_READY
 

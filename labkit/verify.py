@@ -16,6 +16,8 @@ from labkit.verdicts import CHECKS, Progress
 from labkit.verifier import CheckResult, Finished, Verifier, junit
 
 MOST_AT_ONCE = 50
+# A check skipped for a reason that the instructor should hear says so in this way.
+NOTE = "note: "
 KINDS = {
     "passed": Kind.OK,
     "failed": Kind.FAILED,
@@ -118,5 +120,6 @@ def read_result(result: CheckResult) -> Event:
         reasons = (Reason(result.promise, answer, result.todo),)
     elif kind is Kind.UNREACHABLE:
         reasons = (Reason("Check the machine", result.seen, ""),)
-    notes = (result.detail,) if kind is Kind.SKIPPED and result.detail else ()
+    skipped = kind is Kind.SKIPPED and result.detail.startswith(NOTE)
+    notes = (result.detail.removeprefix(NOTE),) if skipped else ()
     return Event(kind, result.machine, result.promise, CHECKS, result.seconds, reasons, notes)

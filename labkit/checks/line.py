@@ -38,7 +38,9 @@ class Line:
     connections, with the groups of an older login, is used.
     """
 
-    def __init__(self, connection: Connection, socket: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, connection: Connection, socket: Path, environment: Mapping[str, str]
+    ) -> None:
         self._connection = connection
         self._socket = socket
         self._environment = environment

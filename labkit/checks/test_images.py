@@ -23,7 +23,9 @@ def familiar(name: str) -> str:
     """Return a repository's name as Docker shows it: Docker Hub's own go without a prefix."""
     repository, _, digest = name.partition("@")
     last = repository.rpartition("/")[2]
-    repository = repository.removesuffix(":" + last.partition(":")[2]) if ":" in last else repository
+    repository = (
+        repository.removesuffix(":" + last.partition(":")[2]) if ":" in last else repository
+    )
     short = repository.removeprefix("docker.io/").removeprefix("library/")
     return f"{short}@{digest}" if digest else short
 

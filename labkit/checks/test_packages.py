@@ -51,9 +51,7 @@ def engine(host: Host, machine: Machine) -> Engine:
     return Engine(installed, chosen)
 
 
-def test_the_engine_has_the_versions_chosen_for_the_class(
-    engine: Engine, machine: Machine
-) -> None:
+def test_the_engine_has_the_versions_chosen_for_the_class(engine: Engine, machine: Machine) -> None:
     if not engine.chosen:
         pytest.skip("no versions are chosen for this class yet")
 

@@ -75,7 +75,11 @@ class Room:
         with askpass(login["password"], self.directory) as environment:
             return subprocess.run(
                 command(reach, line, user=login["user"], first=PASSWORD_ONLY),
-                env=environment, capture_output=True, text=True, check=False, timeout=300,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=300,
             )
 
     def as_root(self, machine: str, line: str) -> str:
@@ -88,7 +92,10 @@ class Room:
         )
         done = subprocess.run(
             command(reach, f"sudo sh -c '{line}'"),
-            capture_output=True, text=True, check=False, timeout=300,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
         )
         assert done.returncode == 0, f"{machine}: {line}: {done.stdout}{done.stderr}"
         return done.stdout
@@ -102,12 +109,12 @@ class Room:
 
     def container(self, machine: str) -> str:
         """Return the name of the container that a machine is."""
-        listed = docker("ps", "-a", "--filter", f"network={self._network()}", "--format", "{{.Names}}")
-        return next(name for name in listed.split() if name.endswith(machine))
-
-    def _network(self) -> str:
-        shown = labkit("sandbox", "status", str(self.directory), "--json")
-        return json.loads(shown.stdout)["network"]
+        listed = docker("ps", "--all", "--quiet", "--filter", "label=labkit.sandbox").split()
+        shown = json.loads(docker("inspect", *listed))
+        address = self.address(machine)
+        return next(
+            one["Name"][1:] for one in shown if address in json.dumps(one["NetworkSettings"])
+        )
 
     @contextmanager
     def stopped(self, machine: str) -> Iterator[None]:
@@ -147,8 +154,13 @@ def labkit(*arguments: str) -> Answer:
     """Run the command line as an instructor would."""
     began = time.monotonic()
     done = subprocess.run(
-        [*LABKIT, *arguments], capture_output=True, text=True, check=False, timeout=LONGEST_SECONDS,
-        stdin=subprocess.DEVNULL, env={**os.environ, "NO_COLOR": "1"},
+        [*LABKIT, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LONGEST_SECONDS,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "NO_COLOR": "1"},
     )
     return Answer(done.returncode, done.stdout, done.stderr, time.monotonic() - began)
 

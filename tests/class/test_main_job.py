@@ -1,7 +1,6 @@
 """From bare machines to a verdict, on real machines. The tests stand in the order of a morning."""
 
 import json
-import os
 import shlex
 import stat
 import subprocess
@@ -14,6 +13,7 @@ from conftest import MACHINES, Answer, Room
 
 pytestmark = pytest.mark.machines
 
+ANSIBLE = Path(sys.executable).parent / "ansible"
 ALL_READY = dict.fromkeys(MACHINES, "ready")
 
 
@@ -21,8 +21,11 @@ def test_bare_machines_hold_no_docker(bare: Room) -> None:
     assert (bare.directory / "class.ini").exists()
     for machine in MACHINES:
         reach = subprocess.run(
-            ["ansible", "-i", bare.inventory, machine, "-m", "command", "-a", "which docker"],
-            capture_output=True, text=True, check=False, cwd="/",
+            [ANSIBLE, "-i", bare.inventory, machine, "-m", "command", "-a", "which docker"],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
         )
         assert "rc=1" in reach.stdout, reach.stdout + reach.stderr
 
@@ -42,7 +45,9 @@ def test_three_bare_machines_become_ready(cold: Answer) -> None:
 
 def test_the_first_contact_shows_the_key_that_was_accepted(room: Room, cold: Answer) -> None:
     # The sandbox knows its machines' keys beforehand, so nothing is accepted unseen there.
-    assert not [note for one in cold.verdicts.values() for note in one["notes"] if "first contact" in note]
+    assert not [
+        note for one in cold.verdicts.values() for note in one["notes"] if "first contact" in note
+    ]
 
 
 def test_the_passwords_stand_in_one_place_only(room: Room) -> None:
@@ -66,7 +71,10 @@ def test_the_passwords_stand_in_one_place_only(room: Room) -> None:
         ("docker compose version", "ompose version"),
         ("docker-compose version", "ompose version"),
         ("docker buildx version", "buildx"),
-        ("docker build -q -t mine fortune-clock && docker run --rm mine true && docker rmi -f mine", "sha256:"),
+        (
+            "docker build -q -t mine fortune-clock && docker run --rm mine true && docker rmi -f mine",
+            "sha256:",
+        ),
         ("id -nG", "docker"),
         ("getent hosts vm2", "seat01-vm2"),
         ("hostname", "seat01-vm1"),
@@ -84,7 +92,7 @@ def test_the_attendee_can(room: Room, line: str, expected: str) -> None:
 def test_the_neighbours_answer_by_their_names(room: Room) -> None:
     done = room.as_attendee(
         "seat01-vm1",
-        "for peer in vm2 vm3 seat01-vm2; do timeout 5 bash -c \"exec 3<>/dev/tcp/$peer/22; head -c 4 <&3\"; done",
+        'for peer in vm2 vm3 seat01-vm2; do timeout 5 bash -c "exec 3<>/dev/tcp/$peer/22; head -c 4 <&3"; done',
     )
 
     assert done.stdout.count("SSH-") == 3, done.stderr
@@ -93,9 +101,16 @@ def test_the_neighbours_answer_by_their_names(room: Room) -> None:
 def test_plain_ansible_works_on_the_class_from_anywhere(room: Room, tmp_path: Path) -> None:
     for folder in (tmp_path, Path(__file__).parents[2]):
         done = subprocess.run(
-            shlex.split(f"ansible -i {room.inventory} machines -b --become-user student -m shell -a id"),
-            capture_output=True, text=True, check=False, cwd=folder,
-            env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            [
+                ANSIBLE,
+                *shlex.split(
+                    f"-i {room.inventory} machines -b --become-user student -m shell -a id"
+                ),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=folder,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stdout.count("(student)") >= 3
@@ -107,7 +122,11 @@ def test_a_second_run_changes_nothing(room: Room) -> None:
     answer = room.labkit("provision")
 
     assert answer.code == 0, answer.explain()
-    changed = [(e["machine"], e["step"]) for e in answer.lines if e["type"] == "event" and e["kind"] == "changed"]
+    changed = [
+        (e["machine"], e["step"])
+        for e in answer.lines
+        if e["type"] == "event" and e["kind"] == "changed"
+    ]
     assert changed == []
     assert room.logins() == before
 
@@ -129,7 +148,7 @@ def test_verify_tells_every_promise_and_leaves_nothing_behind(room: Room, tmp_pa
 def test_a_container_and_a_volume_survive_a_run(room: Room) -> None:
     started = room.as_attendee(
         "seat01-vm1",
-        "docker run -d --name mine -v kept:/data ubuntu:24.04 sh -c \"echo precious > /data/file; sleep 3600\"",
+        'docker run -d --name mine -v kept:/data ubuntu:24.04 sh -c "echo precious > /data/file; sleep 3600"',
     )
     assert started.returncode == 0, started.stderr
     born = room.as_root("seat01-vm1", "docker inspect -f {{.State.StartedAt}} mine")
@@ -167,7 +186,9 @@ def test_what_is_broken_is_named_and_then_repaired(room: Room) -> None:
 
 
 def test_an_edited_file_survives_and_is_named(room: Room) -> None:
-    room.as_attendee("seat01-vm2", "echo '# mine' >> fortune-clock/clock.sh; echo note > fortune-clock/notes.txt")
+    room.as_attendee(
+        "seat01-vm2", "echo '# mine' >> fortune-clock/clock.sh; echo note > fortune-clock/notes.txt"
+    )
 
     answer = room.labkit("provision", "--limit", "seat01-vm2")
 
@@ -190,7 +211,9 @@ def test_one_dead_machine_does_not_hold_up_the_class(room: Room) -> None:
     assert answer.verdicts["seat01-vm2"]["reasons"][0]["todo"]
     connect_timeout = 10
     others = [answer.verdicts[name] for name in ("seat01-vm1", "seat01-vm3")]
-    assert max(one["ended"] - one["started"] for one in others) < undisturbed.seconds + connect_timeout
+    assert (
+        max(one["ended"] - one["started"] for one in others) < undisturbed.seconds + connect_timeout
+    )
 
     again = room.labkit("provision", "--retry-failed")
 
@@ -230,7 +253,7 @@ def test_a_changed_host_key_is_refused_until_the_old_one_is_forgotten(room: Room
 
 
 def test_a_missing_routing_mesh_is_named_where_it_is_asked_for(room: Room) -> None:
-    forced = (room.directory / "group_vars" / "machines" / "swarm_node.yml")
+    forced = room.directory / "group_vars" / "machines" / "swarm_node.yml"
     if not forced.exists() or "mesh: false" not in forced.read_text():
         pytest.skip("this kernel has IPVS: nothing is missing here")
     usual = room.labkit("verify", "--limit", "seat01-vm1")
