@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from ansible.module_utils import labkit_sshd_rules as rules
 
 ROLE = Path(__file__).parents[2] / "roles/attendee"
 login = SimpleNamespace(**runpy.run_path(str(ROLE / "library/labkit_attendee_login.py")))
@@ -26,9 +27,9 @@ login = SimpleNamespace(**runpy.run_path(str(ROLE / "library/labkit_attendee_log
     ],
 )
 def test_the_setting_that_shuts_the_attendee_out_is_named(settings: str, rule: str) -> None:
-    read = login.read_settings(settings)
+    read = rules.read_settings(settings)
 
-    assert login.shut_out_by(read, "student", ["student", "docker"]) == rule
+    assert rules.shut_out_by(read, "student", ["student", "docker"]) == rule
 
 
 def test_only_keys_that_are_new_are_added(tmp_path: Path) -> None:

@@ -1,13 +1,7 @@
 """Which package of the engine a machine gets."""
 
-import runpy
-from pathlib import Path
-from types import SimpleNamespace
-
 import pytest
-
-ROLE = Path(__file__).parents[2] / "roles/docker_engine"
-choosing = SimpleNamespace(**runpy.run_path(str(ROLE / "library/labkit_engine_packages.py")))
+from ansible.module_utils import labkit_engine_versions as choosing
 
 POLICY = """\
 docker-ce:

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from ansible.module_utils import labkit_engine_pulls as pulls
 
 ROLE = Path(__file__).parents[2] / "roles/images"
 images = SimpleNamespace(**runpy.run_path(str(ROLE / "library/labkit_images.py")))
@@ -26,7 +27,7 @@ UBUNTU = {"Id": "sha256:1", "RepoDigests": ["ubuntu@sha256:aa", "other/ubuntu@sh
 def test_a_reference_has_a_repository_and_a_tag_or_digest(
     reference: str, parts: tuple[str, str]
 ) -> None:
-    assert images.split(reference) == parts
+    assert pulls.split(reference) == parts
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_a_reference_has_a_repository_and_a_tag_or_digest(
 def test_an_image_is_there_if_it_is_the_recorded_one(
     image: object, recorded: str, *, there: bool
 ) -> None:
-    assert images.is_there(image, "docker.io/library/ubuntu", recorded) is there
+    assert pulls.is_there(image, "docker.io/library/ubuntu", recorded) is there
 
 
 def test_the_registrys_own_answer_is_told() -> None:
@@ -51,8 +52,8 @@ def test_the_registrys_own_answer_is_told() -> None:
         b'{"errorDetail":{},"error":"toomanyrequests: slow down"}',
     ]
 
-    with pytest.raises(images.PullError, match="toomanyrequests: slow down"):
-        images.read_progress(lines)
+    with pytest.raises(pulls.PullError, match="toomanyrequests: slow down"):
+        pulls.read_progress(lines)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ def test_the_registrys_own_answer_is_told() -> None:
     ],
 )
 def test_only_what_may_pass_is_tried_again(answer: str, *, final: bool) -> None:
-    assert bool(images.FINAL.search(answer)) is final
+    assert bool(pulls.FINAL.search(answer)) is final
 
 
 def test_a_mirrors_answer_is_found_in_the_journal() -> None:

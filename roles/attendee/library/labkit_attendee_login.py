@@ -3,18 +3,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import grp
 import os
 import pwd
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ansible.module_utils.basic import AnsibleModule
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+from ansible.module_utils.labkit_account import acting_as
+from ansible.module_utils.labkit_sshd_rules import read_settings, shut_out_by
 
 DOCUMENTATION = r"""
 module: labkit_attendee_login
@@ -54,61 +50,6 @@ def drop_in(name: str) -> str:
     )
 
 
-def read_settings(text: str) -> dict[str, list[str]]:
-    """Return the values of each setting that `sshd -T` prints; names in small letters."""
-    settings: dict[str, list[str]] = {}
-    for line in text.splitlines():
-        name, _, value = line.partition(" ")
-        settings.setdefault(name, []).extend(value.split())
-    return settings
-
-
-def shut_out_by(settings: Mapping[str, list[str]], name: str, groups: list[str]) -> str:
-    """
-    Return the setting that keeps the user out, or "".
-
-    Patterns for a user at certain hosts (USER@HOST) are judged by the user alone.
-    """
-    users = {
-        rule: [pattern.partition("@")[0] for pattern in settings.get(rule, [])]
-        for rule in ("allowusers", "denyusers")
-    }
-    named = {
-        "DenyUsers": listed(users["denyusers"], [name]),
-        "AllowUsers": bool(users["allowusers"]) and not listed(users["allowusers"], [name]),
-        "DenyGroups": listed(settings.get("denygroups", []), groups),
-        "AllowGroups": bool(settings.get("allowgroups"))
-        and not listed(settings["allowgroups"], groups),
-    }
-    return next((rule for rule, out in named.items() if out), "")
-
-
-def listed(patterns: list[str], names: list[str]) -> bool:
-    """Tell whether a list of patterns, where "!" means "not", has one of the names."""
-    if any(fnmatchcase(name, pat[1:]) for name in names for pat in patterns if pat[0] == "!"):
-        return False
-    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
-
-
-@contextlib.contextmanager
-def acting_as(account: pwd.struct_passwd) -> Iterator[None]:
-    """
-    Do what follows with the rights of the account.
-
-    Its home is its own: as root one could be led astray by a link in it.
-    """
-    groups = os.getgroups()
-    os.setgroups([])
-    os.setegid(account.pw_gid)
-    os.seteuid(account.pw_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
-        os.setgroups(groups)
-
-
 def missing_keys(home: Path, keys: list[str]) -> list[str]:
     """Return the keys that are not authorized yet."""
     path = home / ".ssh/authorized_keys"
@@ -141,7 +82,8 @@ class Sshd:
         code, output, errors = self.module.run_command(["/usr/sbin/sshd", "-T", "-C", connection])
         if code != 0:
             self.module.fail_json(msg=f"sshd does not accept its own settings: {errors.strip()}")
-        return read_settings(output)
+        settings: dict[str, list[str]] = read_settings(output)
+        return settings
 
     def replace(self, text: str | None) -> None:
         """Write the drop-in, or remove it, unless sshd refuses the result."""

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import io
 import os
 import pwd
@@ -14,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.labkit_account import acting_as
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 DOCUMENTATION = r"""
 module: labkit_staged_files
@@ -98,25 +98,6 @@ def decide(
         elif here != wanted:
             keep.append(path)
     return write, remove, keep
-
-
-@contextlib.contextmanager
-def acting_as(account: pwd.struct_passwd) -> Iterator[None]:
-    """
-    Do what follows with the rights of the account.
-
-    Its home is its own: as root one could be led astray by a link in it.
-    """
-    groups = os.getgroups()
-    os.setgroups([])
-    os.setegid(account.pw_gid)
-    os.seteuid(account.pw_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
-        os.setgroups(groups)
 
 
 def put(path: Path, file: File) -> None:
