@@ -102,11 +102,11 @@ def resolver_settings() -> str:
 
 def read_resolver_settings(text: str) -> str:
     """Keep a resolv.conf's lines that mean the same on a machine; empty without a resolver."""
-    kept, resolvers = [], 0
-    for words in filter(None, (line.split() for line in text.splitlines())):
-        if words[0] == "nameserver" and not words[1].startswith(("127.", "::1", "fe80")):
-            resolvers += 1
-            kept.append(" ".join(words))
-        elif words[0] in ("search", "domain"):
-            kept.append(" ".join(words))
-    return "".join(f"{line}\n" for line in kept) if resolvers else ""
+    resolvers, domains = [], []
+    for line in text.splitlines():
+        keyword, _, value = " ".join(line.split()).partition(" ")
+        if keyword == "nameserver" and value and not value.startswith(("127.", "::1", "fe80:")):
+            resolvers.append(f"{line.strip()}\n")
+        elif keyword in ("search", "domain"):
+            domains.append(f"{line.strip()}\n")
+    return "".join(domains + resolvers) if resolvers else ""
