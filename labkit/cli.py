@@ -214,7 +214,14 @@ def status(directory: Path, *, as_json: bool) -> int:
     from labkit import sandbox as box
 
     found = box.status(directory)
-    click.echo(json.dumps(asdict(found)) if as_json else str(found))
+    if as_json:
+        click.echo(json.dumps(asdict(found)))
+        return OK
+    for one in found.machines:
+        click.echo(f"{one.name}  {one.address}  {one.state}  {one.system}")
+    click.echo("" if found.machines else f"no sandbox in {directory}", nl=not found.machines)
+    if found.registry:
+        click.echo(f"registry at {found.registry}{', with stand-ins' if found.stand_ins else ''}")
     return OK
 
 

@@ -13,20 +13,20 @@ from labkit.checks.machine import Machine
 
 @pytest.fixture(scope="session")
 def machine(pytestconfig: pytest.Config) -> Machine:
-    """What is known of the machine beforehand."""
+    """Give what is known of the machine beforehand."""
     return pytestconfig.stash[SUBJECT].machine
 
 
 @pytest.fixture(scope="session")
 def host(pytestconfig: pytest.Config) -> Host:
-    """The machine, as root."""
+    """Give the machine, as root."""
     subject = pytestconfig.stash[SUBJECT]
     return backend.as_root(subject.machine.name, subject.line)
 
 
 @pytest.fixture(scope="session")
 def attendee(pytestconfig: pytest.Config) -> Host:
-    """The machine, as the attendee who logs in now."""
+    """Give the machine, as the attendee who logs in now."""
     subject = pytestconfig.stash[SUBJECT]
     machine = subject.machine
     return backend.as_attendee(machine.name, subject.line, machine.attendee)

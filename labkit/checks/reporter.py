@@ -15,7 +15,7 @@ AGAIN = "run: labkit verify again; if it stays, report it as a bug of labkit's"
 
 
 class Reporter:
-    """Tells `{"check", "promise", "outcome", …}` for each check; ends the run when the machine is gone."""
+    """Tells `{"check", "promise", "outcome", …}` of each check; ends when the machine is gone."""
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
@@ -51,7 +51,7 @@ class Reporter:
             )
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """A file of checks that cannot be read must not look like one that has none."""
+        """Tell a file of checks that cannot be read, lest it look like one that has none."""
         if report.failed:
             self._tell(broken("the checks can be read", report.longreprtext, report.nodeid))
 

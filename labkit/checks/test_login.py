@@ -81,7 +81,7 @@ def test_the_attendees_account_is_open(host: Host, machine: Machine) -> None:
 
 
 def test_the_attendees_keys_are_authorized(host: Host, machine: Machine) -> None:
-    """The attendee's keys are authorized; that they open is his to try, who has their other half."""
+    """The attendee's keys are authorized; that they open is his to try, who has the other half."""
     keys = [key.strip() for key in machine.inputs.get("attendee_keys") or []]
     if not keys:
         pytest.skip("the attendee has no keys of his own")

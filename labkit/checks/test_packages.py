@@ -18,7 +18,8 @@ PARTS = (
     *("docker-buildx", "docker-buildx-plugin"),
     *("docker-compose", "docker-compose-v2", "docker-compose-plugin"),
 )
-ASK = "dpkg-query --show --showformat '${Package} ${db:Status-Status} ${db:Status-Want} ${Version}\n' "
+FORMAT = "${Package} ${db:Status-Status} ${db:Status-Want} ${Version}\\n"
+ASK = f"dpkg-query --show --showformat '{FORMAT}' "
 
 
 class Package(NamedTuple):

@@ -32,7 +32,7 @@ def test_the_seats_machines_have_names(host: Host, machine: Machine) -> None:
     )
 
 
-def test_the_swarms_ports_are_free(host: Host, machine: Machine) -> None:
+def test_the_swarms_ports_are_free(host: Host) -> None:
     ports = " or ".join(f"sport = :{port}" for port in SWARM_PORTS)
     seen = host.run(f"ss -Hlntup '{ports}'")
     # The kernel itself holds 4789 once there is an overlay network: no process is named.
@@ -51,7 +51,7 @@ def test_the_swarms_ports_are_free(host: Host, machine: Machine) -> None:
 def test_nothing_stands_between_the_seats_machines(host: Host, machine: Machine) -> None:
     blocked = []
     for mate in machine.mates:
-        # A mate that is switched off has a verdict of its own, and does not cost this one its own.
+        # A mate that is switched off has a verdict of its own.
         if _answer(host, mate.address, 22):
             continue
         for port in ("2377", "7946"):
@@ -63,11 +63,11 @@ def test_nothing_stands_between_the_seats_machines(host: Host, machine: Machine)
         not blocked,
         expected="the seat's machines to reach each other at the swarm's ports",
         seen="; ".join(blocked),
-        todo="open 2377/tcp, 7946/tcp+udp and 4789/udp between them: see the cloud's firewall rules",
+        todo="open 2377/tcp, 7946/tcp+udp, 4789/udp between them: see the cloud's firewall rules",
     )
 
 
-def test_the_kernel_has_what_a_swarm_needs(host: Host, machine: Machine, feature: str) -> None:
+def test_the_kernel_has_what_a_swarm_needs(host: Host, feature: str) -> None:
     seen = host.run(TRIALS[feature])
 
     promise(

@@ -1,4 +1,4 @@
-"""Act with the rights of an account."""  # noqa: INP001
+"""Act with the rights of an account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What sshd's settings mean for one user."""  # noqa: INP001
+"""What sshd's settings mean for one user."""
 
 from __future__ import annotations
 

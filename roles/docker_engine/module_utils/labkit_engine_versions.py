@@ -1,4 +1,4 @@
-"""Which packages make a Docker engine, and in which versions."""  # noqa: INP001
+"""Which packages make a Docker engine, and in which versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pull an image over the engine's own socket."""  # noqa: INP001
+"""Pull an image over the engine's own socket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pack the files of several folders into one archive, and hand it to the module that stages it."""  # noqa: INP001  (Ansible wants a plain folder)
+"""Pack the files of several folders into one archive, and hand it to the module that stages it."""
 
 from __future__ import annotations
 

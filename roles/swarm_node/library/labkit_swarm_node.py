@@ -103,8 +103,9 @@ def kernel_changes(*, mesh: bool) -> list[Change]:
     text = HEAD + "".join(f"{key} = {value}\n" for key, value in SYSCTLS.items())
     changes += file_change("/etc/sysctl.d/90-labkit.conf", text)
     for key, value in SYSCTLS.items():
-        if Path("/proc/sys", key.replace(".", "/")).read_text(encoding="utf-8").strip() != value:
-            changes.append(Change(f"set {key}", command=("sysctl", "-q", "-w", f"{key}={value}")))
+        place = Path("/proc/sys", key.replace(".", "/"))
+        if place.read_text(encoding="utf-8").strip() != value:
+            changes.append(Change(f"set {key}", path=str(place), text=value))
     return changes
 
 
