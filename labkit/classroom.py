@@ -66,9 +66,9 @@ class Class:
         """Return for each seat its machines in inventory order, as `{"name", "address"}`."""
         seats: dict[str, list[dict[str, str]]] = {}
         for machine in self.machines:
-            seats.setdefault(machine.seat, []).append(
-                {"name": machine.name, "address": machine.connection.host},
-            )
+            # Not always the address that labkit itself connects to: that may be a forwarded port.
+            address = machine.inputs.get("preflight_address") or machine.connection.host
+            seats.setdefault(machine.seat, []).append({"name": machine.name, "address": address})
         return seats
 
 

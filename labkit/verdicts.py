@@ -72,7 +72,8 @@ class Progress:
 
     def demote(self, reason: Reason) -> None:
         """Take "ready" back: what shows only beside another machine shows late."""
-        self.reasons.append(reason)
+        if reason not in self.reasons:
+            self.reasons.append(reason)
         if self.state in GOOD:
             self.state = State.NOT_READY
 

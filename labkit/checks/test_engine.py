@@ -51,7 +51,7 @@ def test_compose_answers_as_version_2_or_later(
 def test_hello_world_runs(attendee: Host, machine: Machine) -> None:
     images = machine.inputs.get("images_pull") or []
     names = {name for image in images for name in (image["reference"], *(image.get("tags") or ()))}
-    if not names & {"hello-world", "hello-world:latest"}:
+    if "hello-world" not in {name.partition(":")[0] for name in names}:
         pytest.skip("hello-world is not among the class's images")
 
     seen = attendee.run("docker run --rm --pull=never --label labkit.check hello-world")

@@ -1,5 +1,6 @@
 """The packages of the engine, as the class has chosen them."""
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -78,7 +79,7 @@ def test_the_engine_has_the_version_that_was_asked_for(engine: Engine, machine: 
     # An epoch may stand before the version: 5:28.5.1-1~debian.
     plain = [version.rpartition(":")[2] for version in found]
     promise(
-        plain and plain[0].startswith(asked),
+        plain and re.match(rf"{re.escape(asked)}(?![0-9])", plain[0]),
         expected=f"an engine of version {asked}",
         seen=", ".join(found) or "no engine's package",
         todo=machine.repair("docker_engine"),
