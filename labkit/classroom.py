@@ -1,6 +1,7 @@
 """The machines of a class, as Ansible reads them from the inventory."""
 
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -14,6 +15,9 @@ from labkit.errors import BadInput
 from labkit.paths import content
 from labkit.scratch import secret_file
 from labkit.ssh import Connection
+
+# What Ansible complains of is the inventory's fault, unless it names one of these.
+OPTION = re.compile("--limit|--extra-vars")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +141,8 @@ def _resolve(
     if "error" in reply:
         message = " ".join(reply["error"].split())
         raise BadInput(
-            message if "--limit" in message else f"{request.inventory}: {message}", _hint(message)
+            message if OPTION.search(message) else f"{request.inventory}: {message}",
+            _hint(message),
         )
     return reply
 
@@ -147,6 +152,8 @@ def _hint(message: str) -> str:
         return (
             "name machines, seats or groups of the inventory; ansible-inventory --graph lists them"
         )
+    if "--extra-vars" in message:
+        return "give variables as name=value, as JSON, or as @file"
     if "vault" in message.lower():
         return "give the vault's password with --ask-vault-pass or --vault-password-file"
     return "ansible-inventory --list -i with the same file shows what Ansible makes of it"

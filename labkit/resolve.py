@@ -25,6 +25,7 @@ from ansible.parsing.ajson import AnsibleJSONEncoder
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import become_loader, connection_loader, init_plugin_loader
 from ansible.template import Templar
+from ansible.utils.vars import load_extra_vars
 from ansible.vars.manager import VariableManager
 
 PATTERN_CHARACTERS = frozenset("*?[]&!~:@")
@@ -43,6 +44,11 @@ class Source:
             vault_password_files=list(request["vault_password_files"]),
             auto_prompt=False,
         )
+        # Else each inventory plugin does it, and calls what is wrong there an inventory's fault.
+        try:
+            load_extra_vars(self.loader)
+        except AnsibleError as error:
+            raise AnsibleError(f"--extra-vars: {words(error)}") from error
         self.inventory = InventoryManager(loader=self.loader, sources=[request["inventory"]])
         self.variables = VariableManager(loader=self.loader, inventory=self.inventory)
         connection_loader.get("ssh", class_only=True)
@@ -135,12 +141,29 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def words(error: AnsibleError) -> str:
+    """
+    Return what an error says, led by the file and line that it is about.
+
+    Ansible keeps the place apart from the words, in `obj` of the error or of its cause. An
+    `obj` that is no place may be a secret, and is not shown.
+    """
+    cause: BaseException | None = error
+    while cause:
+        place = getattr(cause, "obj", None)
+        if getattr(place, "path", None) and hasattr(place, "line_num"):
+            said = str(error)
+            return said if str(place) in said else f"{place}: {said}"
+        cause = cause.__cause__ or cause.__context__
+    return str(error)
+
+
 def main() -> int:
     """Answer one request; an error of Ansible's is answered as `{"error": text}`."""
     try:
         reply = answer(json.load(sys.stdin))
     except AnsibleError as error:
-        reply = {"error": str(error)}
+        reply = {"error": words(error)}
     json.dump(reply, sys.stdout, cls=AnsibleJSONEncoder)
     return 0
 

@@ -14,6 +14,13 @@ VERBS = (
     *(["sandbox", x] for x in ("up", "status", "down")),
 )
 
+OPTIONS = [
+    *("--inventory", "--limit", "--extra-vars", "--forks", "--tags", "--check", "--diff"),
+    *("--user", "--private-key", "--ask-pass", "--ask-become-pass"),
+    *("--vault-password-file", "--ask-vault-pass", "--verbose"),
+    *("--retry-failed", "--no-verify", "--json", "--plain"),
+]
+
 
 @pytest.fixture
 def labkit(tmp_path: Path) -> "Labkit":
@@ -23,14 +30,16 @@ def labkit(tmp_path: Path) -> "Labkit":
 class Labkit:
     """Runs the command line in a folder of its own, off any terminal."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, place: Path) -> None:
+        self.folder, self.scratch = place / "class", place / "scratch"
+        self.folder.mkdir()
+        self.scratch.mkdir()
 
     def __call__(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "labkit", *arguments],
             cwd=self.folder,
-            env={**os.environ, **variables},
+            env={**os.environ, "TMPDIR": str(self.scratch), **variables},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -49,28 +58,7 @@ def test_every_command_explains_itself(labkit: Labkit, verb: list[str], option: 
     assert said.stderr == ""
 
 
-@pytest.mark.parametrize(
-    "option",
-    [
-        "--inventory",
-        "--limit",
-        "--extra-vars",
-        "--forks",
-        "--user",
-        "--private-key",
-        "--ask-pass",
-        "--ask-become-pass",
-        "--vault-password-file",
-        "--ask-vault-pass",
-        "--tags",
-        "--check",
-        "--retry-failed",
-        "--no-verify",
-        "--json",
-        "--plain",
-        "--verbose",
-    ],
-)
+@pytest.mark.parametrize("option", OPTIONS)
 def test_the_options_are_those_that_ansible_taught(labkit: Labkit, option: str) -> None:
     assert option in labkit("provision", "--help").stdout
 
@@ -116,20 +104,17 @@ def test_a_missing_inventory_is_one_clear_line_and_a_way_out(labkit: Labkit, ver
     assert todo.startswith("  → ")
 
 
-@pytest.mark.parametrize("verb", ["provision", "verify"])
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
         (["--limit", "nobody"], "nobody"),
         (["-e", "@no-such-file.yml"], "no-such-file.yml"),
-        (["-e", "not a variable"], "not a variable"),
+        (["-e", "{no: [json"], "--extra-vars"),
     ],
 )
-def test_bad_input_touches_nothing(
-    labkit: Labkit, verb: str, arguments: list[str], named: str
-) -> None:
+def test_bad_input_touches_nothing(labkit: Labkit, arguments: list[str], named: str) -> None:
     (labkit.folder / "class.ini").write_text("[machines]\nvm1 ansible_host=192.0.2.1\n")
-    said = labkit(verb, "-i", "class.ini", *arguments)
+    said = labkit("provision", "-i", "class.ini", *arguments)
 
     assert said.returncode == 2
     assert named in said.stderr
@@ -137,14 +122,12 @@ def test_bad_input_touches_nothing(
     assert [file.name for file in labkit.folder.iterdir()] == ["class.ini"]
 
 
-def test_nothing_is_left_of_a_refused_run(labkit: Labkit, tmp_path: Path) -> None:
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
+def test_nothing_is_left_of_a_refused_run(labkit: Labkit) -> None:
     (labkit.folder / "class.ini").write_text("[machines\n")
-    said = labkit("verify", "-i", "class.ini", TMPDIR=str(scratch))
+    said = labkit("verify", "-i", "class.ini")
 
     assert said.returncode == 2
-    assert list(scratch.glob("labkit-*")) == []
+    assert list(labkit.scratch.iterdir()) == []
 
 
 @pytest.mark.parametrize("counts", [("0", "1"), ("1", "0"), ("1000", "1"), ("-1", "1")])
