@@ -1,17 +1,19 @@
 """The image of a bare machine, built from debian:trixie and what only this box knows."""
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 from docker import DockerClient
-from docker.errors import ImageNotFound
+from docker.errors import APIError, ImageNotFound
 
 from labkit.sandbox import apt, box
 from labkit.sandbox.base import BASE, ensure_base
 from labkit.sandbox.build import build, pack, read_folder
 
 REPOSITORY = "labkit-machine"
+_MARK = "labkit.machine-image"
 
 _SOURCES = Path(__file__).parent / "machine"
 _BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -36,8 +38,18 @@ def ensure_image(client: DockerClient, *, reaches_hub: bool, tell: Callable[[str
         client.images.get(tag)
     except ImageNotFound:
         tell(f"building the machine's image from {BASE}")
-        build(client, context, tag, {"labkit.machine-image": "true"})
+        build(client, context, tag, {_MARK: "true"})
+        _forget_older(client, tag)
     return tag
+
+
+def _forget_older(client: DockerClient, newest: str) -> None:
+    for image in client.images.list(filters={"label": _MARK}):
+        for tag in image.tags:
+            if tag != newest:
+                # The engine refuses where a machine still uses it.
+                with contextlib.suppress(APIError):
+                    client.images.remove(tag)
 
 
 def box_files() -> Files:
