@@ -60,6 +60,8 @@ def inventory(machines: Iterable[tuple[str, str, str]]) -> str:
         f"[machines]\n{hosts}\n[machines:vars]\nansible_user={ACCOUNT}\n"
         f"ansible_ssh_private_key_file={{{{ inventory_dir }}}}/{KEY}\n"
         f"ansible_ssh_common_args=-o StrictHostKeyChecking=accept-new -o {known_hosts}\n"
+        # Else plain Ansible could not become the attendee, for want of setfacl on a bare machine.
+        "ansible_pipelining=true\n"
     )
 
 
