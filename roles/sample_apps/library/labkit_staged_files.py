@@ -37,6 +37,7 @@ EXAMPLES = r"""
 """
 RETURN = r"""
 kept: {description: Files that the owner changed., type: list, returned: success}
+notes: {description: What the instructor should know., type: list, returned: success}
 staged: {description: Files that were written., type: list, returned: success}
 """
 
@@ -158,8 +159,8 @@ def main() -> None:
         module.fail_json(msg=f"{error.filename} cannot be staged: {error.strerror}")
     if not module.check_mode:
         remember(record, new)
-    message = f"kept as the attendee changed them: {', '.join(keep)}" if keep else ""
-    module.exit_json(changed=bool(write or remove), staged=write, kept=keep, msg=message)
+    notes = [f"kept as the attendee changed them: {', '.join(keep)}"] if keep else []
+    module.exit_json(changed=bool(write or remove), staged=write, kept=keep, notes=notes)
 
 
 if __name__ == "__main__":
