@@ -116,13 +116,17 @@ class _Contacts:
         self._met: set[str] = set()
 
     def met(self, machine: Machine, event: Event) -> Iterator[Event]:
-        """Yield a note with the fingerprint at a machine's first answer."""
+        """
+        Yield a note with the fingerprint once the machine's key is in the file.
+
+        That may be some events after its first one: not every task goes to the machine.
+        """
         if machine.name in self._met or event.kind in {Kind.START, Kind.NOTE, Kind.UNREACHABLE}:
             return
-        self._met.add(machine.name)
         name = known_name(machine.connection.host, machine.connection.port)
         for key in new_keys(self._before, self._read(), [name]):
             if key.host == name:
+                self._met.add(machine.name)
                 kept = f"kept in {self._file.name}"
                 note = f"first contact: its {key.kind} key {key.fingerprint} is {kept}"
                 yield Event(Kind.NOTE, machine.name, "first contact", notes=(note,))
