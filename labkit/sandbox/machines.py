@@ -1,5 +1,6 @@
 """The sandbox's machines: containers that boot systemd and are reached over SSH only."""
 
+import contextlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -115,6 +116,20 @@ def _remove_one(machine: Found) -> None:
             f"The engine could not remove {machine.name}: {error}",
             hint="Run `labkit sandbox down` again.",
         ) from error
+    sweep_control_groups(str(machine.container.id))
+
+
+def sweep_control_groups(container: str, root: Path = Path("/sys/fs/cgroup")) -> None:
+    """
+    Remove the empty groups that a removed machine left.
+
+    On cgroup v1 its systemd makes groups below its own; while its last processes still die the
+    engine cannot remove them, and does not try again.
+    """
+    for top in root.glob(f"*/docker/{container}"):
+        for folder in [*sorted(top.rglob("*/"), reverse=True), top]:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def raise_inotify_limit(machines: int) -> bool:

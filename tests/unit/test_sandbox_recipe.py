@@ -1,10 +1,11 @@
 """What a machine is created with, on either hierarchy of control groups."""
 
 from ipaddress import IPv4Network
+from pathlib import Path
 
 import pytest
 
-from labkit.sandbox import plan
+from labkit.sandbox import machines, plan
 from labkit.sandbox.build import pack
 from labkit.sandbox.recipe import Recipe, container_config
 
@@ -36,3 +37,11 @@ def test_the_same_files_are_packed_into_the_same_bytes() -> None:
 
     assert pack(one) == pack(dict(reversed(one.items())))
     assert pack(one) != pack(one | {"a": (b"3", 0o644)})
+
+
+def test_groups_that_a_dead_machine_left_are_swept_and_no_others(tmp_path: Path) -> None:
+    (tmp_path / "memory" / "docker" / "dead" / "system.slice" / "ssh.service").mkdir(parents=True)
+    (tmp_path / "memory" / "docker" / "alive").mkdir()
+    machines.sweep_control_groups("dead", tmp_path)
+
+    assert [path.name for path in (tmp_path / "memory" / "docker").iterdir()] == ["alive"]
