@@ -5,7 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,7 @@ def read_class(request: Request, run_directory: Path) -> Class:
     if request.vault_password is not None:
         vaults += (str(secret_file(run_directory, "vault-password", request.vault_password)),)
     reply = _resolve(request, environment, vaults)
+    _refuse_wrong_inputs(reply["machines"])
     machines = tuple(_machines(reply["machines"], request))
     if not machines:
         raise BadInput(
@@ -157,6 +158,17 @@ def _hint(message: str) -> str:
     if "vault" in message.lower():
         return "give the vault's password with --ask-vault-pass or --vault-password-file"
     return "ansible-inventory --list -i with the same file shows what Ansible makes of it"
+
+
+def _refuse_wrong_inputs(described: Sequence[Mapping[str, Any]]) -> None:
+    for one in described:
+        for wrong in one["wrong"]:
+            with_it = [other["name"] for other in described if wrong in other["wrong"]]
+            where = "every machine" if len(with_it) == len(described) else ", ".join(with_it)
+            raise BadInput(
+                f"{wrong} (set for {where})",
+                "each role's inputs are explained in its meta/argument_specs.yml",
+            )
 
 
 def _machines(described: Iterable[Mapping[str, Any]], request: Request) -> Iterable[Machine]:

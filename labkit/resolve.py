@@ -28,6 +28,8 @@ from ansible.template import Templar
 from ansible.utils.vars import load_extra_vars
 from ansible.vars.manager import VariableManager
 
+from labkit.inputs import Specs, convert, read_specs, unknown
+
 PATTERN_CHARACTERS = frozenset("*?[]&!~:@")
 
 
@@ -59,15 +61,19 @@ class Source:
         grouped = "machines" in self.inventory.groups
         return list(self.inventory.get_hosts("machines" if grouped else "all:!depot"))
 
-    def describe(self, host: Host, defaults: Mapping[str, Any]) -> dict[str, Any]:
-        """Return one machine's seat, connection and role inputs, all templated."""
-        variables = {**defaults, **self.variables.get_vars(host=host)}
+    def describe(self, host: Host, defaults: Mapping[str, Any], specs: Specs) -> dict[str, Any]:
+        """Return one machine's seat, connection and inputs, templated, and what is wrong."""
+        own = self.variables.get_vars(host=host)
+        variables = {**defaults, **own}
         templar = Templar(self.loader, variables=variables)
         special = {
             name: _templated(templar, value)
             for name, value in variables.items()
             if name.startswith("ansible_")
         }
+        inputs, wrong = convert(
+            specs, {name: _templated(templar, variables[name]) for name in defaults}
+        )
         ssh = C.config.get_plugin_options("connection", "ssh", variables=special)
         sudo = C.config.get_plugin_options("become", "sudo", variables=special)
         return {
@@ -84,7 +90,8 @@ class Source:
                 "become_password": sudo["become_pass"],
                 "ssh": ssh["ssh_executable"],
             },
-            "inputs": {name: _templated(templar, variables[name]) for name in defaults},
+            "inputs": inputs,
+            "wrong": wrong + unknown(specs, own),
         }
 
     def choose(self, limit: str | None, machines: list[dict[str, Any]]) -> list[str]:
@@ -132,8 +139,10 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
         AnsibleError: The inventory, a variable file, a vault or the limit is wrong.
     """
     source = Source(request)
-    defaults = role_defaults(source.loader, sorted(Path(request["roles"]).iterdir()))
-    machines = [source.describe(host, defaults) for host in source.machines()]
+    roles = sorted(Path(request["roles"]).iterdir())
+    defaults = role_defaults(source.loader, roles)
+    specs = read_specs(source.loader, roles)
+    machines = [source.describe(host, defaults, specs) for host in source.machines()]
     return {
         "machines": machines,
         "chosen": source.choose(request["limit"], machines),

@@ -16,7 +16,7 @@ MODULES = {
 # Each is the one door to something: who else walks in there does not know its traps.
 DOORS = {
     "ansible_runner": ("labkit.runner",),
-    "ansible": ("labkit.resolve",),
+    "ansible": ("labkit.resolve", "labkit.inputs"),
     "docker": ("labkit.sandbox",),
     "testinfra": ("labkit.checks",),
     "pytest": ("labkit.checks",),

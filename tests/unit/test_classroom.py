@@ -122,7 +122,7 @@ def test_every_roles_inputs_are_known_with_their_defaults(write: Write, read: Re
     write("group_vars/machines/images.yml", "images_pull: [{reference: 'alpine:3'}]\n")
     inputs = read(write("class.ini", "[machines]\nvm1\n")).machines[0].inputs
 
-    assert inputs["images_pull"] == [{"reference": "alpine:3"}]
+    assert [image["reference"] for image in inputs["images_pull"]] == ["alpine:3"]
     assert inputs["attendee_name"] == "student"
     assert inputs["sample_apps_names"] == ["fortune-clock"]
 
@@ -277,3 +277,48 @@ def test_an_inventory_that_is_not_there_is_named(tmp_path: Path, read: Read) -> 
 def test_a_machine_that_is_not_reached_over_ssh_is_refused(write: Write, read: Read) -> None:
     with pytest.raises(BadInput, match="vm1 is reached by 'local'"):
         read(write("class.ini", "[machines]\nvm1 ansible_connection=local\n"))
+
+
+@pytest.mark.parametrize("given", ["swarm_node_mesh=false", "swarm_node_mesh=no"])
+def test_an_input_has_the_type_that_its_role_expects(write: Write, read: Read, given: str) -> None:
+    known = read(write("class.ini", "[machines]\nvm1\n"), extra_vars=(given,))
+
+    assert known.machines[0].inputs["swarm_node_mesh"] is False
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("docker_engine_daemon", "[1, 2]", "docker_engine_daemon"),
+        ("docker_engine_source", "snap", "value of docker_engine_source must be one of"),
+        ("attendee_sudo", "perhaps", "attendee_sudo"),
+        ("images_pull", "[{tags: [a]}]", "missing required arguments: reference"),
+        ("base_package", "[vim]", "no input of the role base; did you mean base_packages?"),
+        ("attendee_keys", "{a: 1}", "attendee_keys"),
+        ("swarm_node_zzz", "1", "swarm_node_zzz is no input of the role swarm_node"),
+    ],
+)
+def test_a_wrong_input_is_named_with_its_machines(
+    write: Write, read: Read, name: str, value: str, said: str
+) -> None:
+    write("host_vars/vm1.yml", f"{name}: {value}\n")
+    with pytest.raises(BadInput, match=re.escape(said)) as raised:
+        read(write("class.ini", "[machines]\nvm1\nvm2\n"))
+
+    assert "vm1" in str(raised.value)
+    assert "vm2" not in str(raised.value)
+    assert raised.value.hint
+
+
+def test_a_secret_of_the_wrong_type_is_not_told(write: Write, read: Read) -> None:
+    write("host_vars/vm1.yml", "attendee_password_hashes: [s3cret]\n")
+    with pytest.raises(BadInput, match="attendee_password_hashes has to be of type dict") as raised:
+        read(write("class.ini", "[machines]\nvm1\n"))
+
+    assert "s3cret" not in str(raised.value)
+
+
+def test_a_group_or_variable_that_no_role_owns_is_fine(write: Write, read: Read) -> None:
+    known = read(write("class.ini", "[machines]\nvm1 venue=lab7 ansible_become=true\n"))
+
+    assert known.machines
