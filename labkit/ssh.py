@@ -126,5 +126,7 @@ def askpass(password: str | None, directory: Path) -> Iterator[dict[str, str]]:
 
 
 def _write(path: Path, text: str, mode: int) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+    # In UTF-8 whatever the controller's locale: so it is hashed, and so the machine expects it.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
