@@ -1,7 +1,6 @@
 """Host keys: which are new, which have changed, and how to forget one. Pure functions."""
 
 import base64
-import binascii
 import hashlib
 import hmac
 import re
@@ -54,8 +53,9 @@ class ChangedKey:
 
 
 def known_name(host: str, port: int | None = None) -> str:
-    """Return a host's name as known_hosts has it: `[host]:port` unless the port is 22."""
-    return host if port in {None, 22} else f"[{host}]:{port}"
+    """Return a host's name as ssh writes it: in small letters, `[host]:port` unless it is 22."""
+    name = host.lower()
+    return name if port in {None, 22} else f"[{name}]:{port}"
 
 
 def fingerprint(line: str) -> str | None:
@@ -69,7 +69,7 @@ def fingerprint(line: str) -> str | None:
         return None
     try:
         digest = hashlib.sha256(base64.b64decode(fields[2], validate=True)).digest()
-    except binascii.Error:
+    except ValueError:
         return None
     return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
@@ -130,6 +130,9 @@ def _hosts(entry: str, names: Iterable[str]) -> list[str]:
 
 
 def _is_hash_of(name: str, salted: re.Match[str]) -> bool:
-    salt = base64.b64decode(salted["salt"])
+    try:
+        salt, wanted = base64.b64decode(salted["salt"]), base64.b64decode(salted["hash"])
+    except ValueError:  # a damaged line: ssh takes it for nobody's, too
+        return False
     digest = hmac.new(salt, name.encode(), hashlib.sha1).digest()
-    return hmac.compare_digest(digest, base64.b64decode(salted["hash"]))
+    return hmac.compare_digest(digest, wanted)
