@@ -132,7 +132,8 @@ class _Contacts:
                 yield Event(Kind.NOTE, machine.name, "first contact", notes=(note,))
 
     def _read(self) -> str:
-        return self._file.read_text(encoding="utf-8") if self._file.exists() else ""
+        # A comment may be in any encoding.
+        return self._file.read_text("utf-8", "replace") if self._file.exists() else ""
 
 
 def choose(known: Class, *, retry_failed: bool) -> list[Machine]:

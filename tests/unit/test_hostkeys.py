@@ -54,7 +54,16 @@ def test_a_fingerprint_is_the_one_that_ssh_keygen_shows(
 
 @pytest.mark.parametrize(
     "line",
-    ["", "   ", "# vm1 ssh-ed25519 AAAA", "vm1", "vm1 ssh-ed25519", "vm1 ssh-ed25519 A", "a b ü=="],
+    [
+        "",
+        "   ",
+        "# vm1 ssh-ed25519 AAAA",
+        "vm1",
+        "vm1 ssh-ed25519",
+        "vm1 ssh-ed25519 A",
+        "vm1 rsa AA!!AA==",
+        "a b ü==",
+    ],
 )
 def test_what_is_no_key_has_no_fingerprint(line: str) -> None:
     assert fingerprint(line) is None
