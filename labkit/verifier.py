@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -45,6 +46,8 @@ class Finished:
 
 
 NAMES = {one.name for one in fields(CheckResult)}
+# What XML cannot say, not even escaped: https://www.w3.org/TR/xml/#charsets
+UNSPEAKABLE = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Verifier:
@@ -63,7 +66,7 @@ class Verifier:
     ) -> None:
         self._tell = tell
         self._waiting: set[str] = set()
-        self._log = (directory / "checks.log").open("w+", encoding="utf-8")
+        self._log = (directory / "checks.log").open("w+", encoding="utf-8", errors="replace")
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "labkit.checks"),
@@ -121,7 +124,10 @@ class Verifier:
 
     def _read(self) -> None:
         for line in self._process.stdout or ():
-            said = json.loads(line)
+            try:
+                said = json.loads(line)
+            except ValueError:  # a word that its death cut off
+                continue
             if "finished" in said:
                 self._tell(Finished(said["machine"], said["seconds"], said["identity"]))
                 self._waiting.discard(said["machine"])
@@ -177,11 +183,16 @@ def _case(suite: ET.Element, result: CheckResult) -> None:
         suite,
         "testcase",
         classname=result.machine,
-        name=result.promise,
+        name=_speakable(result.promise),
         time=f"{result.seconds:.3f}",
     )
     if result.outcome == "skipped":
-        ET.SubElement(case, "skipped", message=result.detail)
+        ET.SubElement(case, "skipped", message=_speakable(result.detail))
     elif result.outcome != "passed":
-        failure = ET.SubElement(case, "failure", message=f"saw {result.seen}")
-        failure.text = f"expected {result.expected}\nsaw {result.seen}\n→ {result.todo}"
+        seen = _speakable(f"saw {result.seen}")
+        failure = ET.SubElement(case, "failure", message=seen)
+        failure.text = _speakable(f"expected {result.expected}\n{seen}\n→ {result.todo}")
+
+
+def _speakable(text: str) -> str:
+    return UNSPEAKABLE.sub("\ufffd", text)
