@@ -55,13 +55,12 @@ def test_it_is_not_tried_any_more():
 '''
 
 
-def tell(folder: Path, text: str) -> list[Mapping[str, Any]]:
-    """Return all that pytest's run of a file of checks tells."""
-    file = folder / "test_told.py"
+def tell(file: Path, text: str) -> list[Mapping[str, Any]]:
+    """Return all that pytest's run of a file of checks tells; each file has a name of its own."""
     file.write_text(text)
     told: list[Mapping[str, Any]] = []
     arguments = [
-        *("-q", "-c", os.devnull, "--rootdir", str(folder)),
+        *("-q", "-c", os.devnull, "--rootdir", str(file.parent)),
         *("-p", "no:cacheprovider", "--import-mode=importlib"),
     ]
     pytest.main([*arguments, str(file)], plugins=[Reporter(told.append)])
@@ -70,7 +69,7 @@ def tell(folder: Path, text: str) -> list[Mapping[str, Any]]:
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> list[Mapping[str, Any]]:
-    return tell(tmp_path_factory.mktemp("checks"), CHECKS)
+    return tell(tmp_path_factory.mktemp("checks") / "test_told.py", CHECKS)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +139,7 @@ def test_nothing_more_is_tried_on_a_machine_that_is_gone(
 
 
 def test_checks_that_cannot_be_read_are_told_as_failed(tmp_path: Path) -> None:
-    (one,) = tell(tmp_path, "import no_such_module\n")
+    (one,) = tell(tmp_path / "test_unreadable.py", "import no_such_module\n")
 
     assert (one["outcome"], one["promise"]) == ("failed", "the checks can be read")
     assert "no_such_module" in one["detail"]
