@@ -89,10 +89,15 @@ def _run_pytest(subject: Subject, tell: Tell) -> dict[str, str]:
     return identity
 
 
-IDENTITY = (
-    "hostname; cat /etc/machine-id; "
-    "cat /var/lib/docker/engine-id 2>/dev/null || echo; "
-    "cat /etc/ssh/ssh_host_ed25519_key.pub 2>/dev/null | cut -d ' ' -f 2"
+# One line each, also of a file that is missing, or, as the engine's, has no line's end.
+IDENTITY = "; ".join(
+    f'echo "$({ask} 2>/dev/null)"'
+    for ask in (
+        "hostname",
+        "cat /etc/machine-id",
+        "cat /var/lib/docker/engine-id",
+        "cut -d ' ' -f 2 /etc/ssh/ssh_host_ed25519_key.pub",
+    )
 )
 
 
