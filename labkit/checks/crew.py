@@ -144,14 +144,15 @@ def _kill(group: int, number: int) -> None:
 
 
 def _be_child(machine: Mapping[str, Any], directory: Path, writing: int) -> None:
-    os.setsid()
-    signal.set_wakeup_fd(-1)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
-        os.dup2(nothing, stream.fileno())
+    # Whatever happens, it must not go on as its parent, who would stop the other children.
     try:
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in (sys.stdin, sys.stdout, sys.stderr):
+            os.dup2(nothing, stream.fileno())
         with tempfile.TemporaryDirectory(prefix="", dir=directory) as place:
             check(machine, Path(place), _teller(writing))
     finally:
