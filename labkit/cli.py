@@ -19,7 +19,7 @@ from labkit.errors import BadInput, ControllerError, LabkitError
 
 if TYPE_CHECKING:
     from labkit.classroom import Request
-    from labkit.display import Show
+    from labkit.display import Show, Steps
     from labkit.verdicts import Progress
 
 OK, NOT_READY, BAD_INPUT, CANNOT, BUG, INTERRUPTED = 0, 1, 2, 3, 70, 130
@@ -198,7 +198,8 @@ def up(directory: Path, seats: int, machines_per_seat: int) -> int:
     from labkit import sandbox as box
 
     began = time.monotonic()
-    box.up(directory, seats=seats, machines_per_seat=machines_per_seat, tell=_step)
+    with _steps() as steps:
+        box.up(directory, seats=seats, machines_per_seat=machines_per_seat, tell=steps.tell)
     click.echo(
         f"{seats * machines_per_seat} machines are up after {time.monotonic() - began:.0f} s. Next:"
     )
@@ -231,12 +232,17 @@ def down(directory: Path) -> int:
     """Take the sandbox in DIRECTORY away, with all that is on its machines."""
     from labkit import sandbox as box
 
-    box.down(directory, tell=_step)
+    with _steps() as steps:
+        box.down(directory, tell=steps.tell)
     return OK
 
 
-def _step(line: str) -> None:
-    click.echo(f"· {line}", err=True)
+def _steps() -> "Steps":
+    from rich.console import Console
+
+    from labkit.display import Steps
+
+    return Steps(Console(stderr=True, emoji=False))
 
 
 def _request(given: dict[str, Any]) -> "Request":

@@ -7,6 +7,9 @@ from dataclasses import asdict
 from typing import Protocol, Self, TextIO
 
 from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress as Bars
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from labkit.events import Event, Kind, Reason
@@ -119,6 +122,37 @@ class Json(Still):
 
     def _print(self, value: dict[str, object]) -> None:
         print(json.dumps(value), file=self.stream, flush=True)
+
+
+class Steps:
+    """The steps of a command that nobody can count beforehand, each line said as it begins."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        # A clock beside each step; what is over keeps the time that it took.
+        columns = (SpinnerColumn(finished_text="·"), TextColumn("{task.description}"))
+        self._bars = Bars(*columns, TimeElapsedColumn(), console=console)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bars.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._finish()
+        self._bars.stop()
+
+    def tell(self, line: str) -> None:
+        """Say what begins now, which ends what was begun before."""
+        self._finish()
+        if self._console.is_terminal:
+            self._bars.add_task(escape(line), total=1)
+        else:
+            self._console.print(f"· {line}", markup=False, highlight=False, soft_wrap=True)
+
+    def _finish(self) -> None:
+        for task in self._bars.tasks:
+            self._bars.update(task.id, completed=1)
 
 
 def reason_lines(reason: Reason) -> Text:

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from labkit.board import FRAME_LINES, Board
-from labkit.display import Json, Plain, report, slowest, summary
+from labkit.display import Json, Plain, Steps, report, slowest, summary
 from labkit.events import Event, Kind, Reason
 from labkit.verdicts import Progress, State
 
@@ -143,3 +143,17 @@ def test_the_slowest_steps_come_first() -> None:
 
     assert len(told) == 10
     assert told[0].split()[0] == "29.0"
+
+
+def test_steps_are_said_as_they_begin_and_timed_on_a_terminal() -> None:
+    for terminal in (False, True):
+        stream = io.StringIO()
+        shown = Console(file=stream, width=60, force_terminal=terminal, color_system=None)
+        with Steps(shown) as steps:
+            steps.tell("building [an] image")
+            assert terminal or "· building [an] image" in stream.getvalue()
+            steps.tell("starting 3 machines")
+
+        said = stream.getvalue()
+        assert said.rindex("building [an] image") < said.rindex("starting 3 machines")
+        assert ("0:00:00" in said) is terminal
