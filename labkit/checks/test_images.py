@@ -38,9 +38,9 @@ class Images:
             host.run(f"cat {RECORD}").stdout or "{}"
         )
         ask = "docker image inspect --format '{{.Id}} {{json .RepoDigests}}' "
-        seen = host.run(
-            "; ".join(f"echo $({ask}{shlex.quote(name)} 2>&1)" for name in names)
-        ).stdout.splitlines()
+        # One line each; -f: the digests' [ ] would stand for files of one letter.
+        echo = "; ".join(f"echo $({ask}{shlex.quote(name)} 2>&1)" for name in names)
+        seen = host.run(f"set -f; {echo}").stdout.splitlines()
         self.answers = dict(zip(names, seen, strict=False))
 
     def digests(self, name: str) -> tuple[str, list[str]] | None:
