@@ -18,16 +18,3 @@ def test_the_old_engine_leaves_in_the_transaction_that_brings_the_new_one() -> N
 
 def test_apparmors_parser_comes_along_where_the_kernel_uses_it() -> None:
     assert engine.apt_command(CHOICE, apparmor=True)[-1] == "apparmor"
-
-
-def test_a_failure_tells_apts_reasons_and_not_its_pages() -> None:
-    output = (
-        "Reading package lists...\nThe following packages have unmet dependencies:\n"
-        " docker-ce : Depends: iptables but it is not installable\n"
-    )
-    errors = "E: Unable to correct problems, you have held broken packages.\n"
-
-    assert engine.explain(output, errors).splitlines() == [
-        " docker-ce : Depends: iptables but it is not installable",
-        "E: Unable to correct problems, you have held broken packages.",
-    ]

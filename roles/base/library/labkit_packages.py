@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.labkit_apt import Answer, apt_get
 
 DOCUMENTATION = r"""
 module: labkit_packages
@@ -16,23 +16,25 @@ short_description: Have packages installed, in one apt transaction that waits fo
 description:
   - Asks dpkg first, and runs apt only where something is missing.
   - Needs no python3-apt, so that a dry run on a bare machine can tell what is missing.
-  - Waits for both of apt's locks; apt itself waits for one only (DPkg::Lock::Timeout).
+  - Where another apt is at work it comes back after some seconds with `waiting`, for `until`.
 options:
   names: {description: Names of packages., type: list, elements: str, required: true}
-  lock_seconds: {description: How long another apt may keep us waiting., type: int, required: true}
   cache_seconds: {description: Age up to which package lists will do., type: int, required: true}
 author: [labkit]
 """
 EXAMPLES = r"""
 - name: Install an editor
-  labkit_packages: {names: [vim], lock_seconds: 600, cache_seconds: 3600}
+  labkit_packages: {names: [vim], cache_seconds: 3600}
+  register: installed
+  until: not installed.waiting
+  delay: 5
 """
 RETURN = r"""
 installed: {description: What was missing and is there now., type: list, returned: success}
+waiting: {description: Who keeps apt from working, else empty., type: str, returned: success}
 """
 
 LISTS = Path("/var/lib/apt/lists")
-_LOCKED = ("Could not get lock", "Unable to lock", "is another process using it")
 
 
 def missing(names: list[str], listing: str) -> list[str]:
@@ -58,55 +60,17 @@ def lists_age() -> float:
     return time.time() - max(newest + folders)
 
 
-def quiet() -> dict[str, str]:
-    """Return the environment in which packages ask nothing, also not what to restart."""
-    return {
-        **os.environ,
-        "DEBIAN_FRONTEND": "noninteractive",
-        "NEEDRESTART_SUSPEND": "1",
-        "LC_ALL": "C.UTF-8",
-    }
-
-
-def apt_get(*words: str, lock_seconds: int) -> str:
-    """
-    Run apt-get without a question, again and again while another one holds a lock.
-
-    Return what went wrong, "" if nothing did.
-    """
-    end = time.monotonic() + lock_seconds
-    options = ["-q", "-o", f"DPkg::Lock::Timeout={lock_seconds}", "-o", "Dpkg::Use-Pty=0"]
-    while True:
-        done = subprocess.run(
-            ["apt-get", *options, *words],
-            env=quiet(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode == 0:
-            return ""
-        if time.monotonic() > end or not any(sign in done.stderr for sign in _LOCKED):
-            return done.stderr.strip() or done.stdout.strip()[-2000:]
-        time.sleep(2)
-
-
-def install(names: list[str], lock_seconds: int, cache_seconds: int) -> str:
-    """Install packages, with package lists that are young enough; return what went wrong."""
+def install(names: list[str], cache_seconds: int) -> Answer:
+    """Install packages, with package lists that are young enough."""
     fresh = lists_age() < cache_seconds
-    if not fresh and (wrong := apt_get("update", lock_seconds=lock_seconds)):
-        return wrong
+    if not fresh and (updated := apt_get("update")).wrong:
+        return updated
     words = ("install", "--yes", "--no-install-recommends", "--", *names)
-    wrong = apt_get(*words, lock_seconds=lock_seconds)
-    if "dpkg --configure -a" in wrong:
-        # An earlier transaction was cut off; this is what dpkg asks for.
-        subprocess.run(["dpkg", "--configure", "-a"], env=quiet(), check=False)
-        wrong = apt_get(*words, lock_seconds=lock_seconds)
-    if wrong and fresh and not apt_get("update", lock_seconds=lock_seconds):
+    done = apt_get(*words)
+    if done.wrong and not done.waiting and fresh and not apt_get("update").wrong:
         # Young lists may still name what the mirror has replaced since.
-        wrong = apt_get(*words, lock_seconds=lock_seconds)
-    return wrong
+        done = apt_get(*words)
+    return done
 
 
 def main() -> None:
@@ -114,7 +78,6 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "names": {"type": "list", "elements": "str", "required": True},
-            "lock_seconds": {"type": "int", "required": True},
             "cache_seconds": {"type": "int", "required": True},
         },
         supports_check_mode=True,
@@ -122,10 +85,12 @@ def main() -> None:
     names = module.params["names"]
     wanted = missing(names, listed(names)) if names else []
     if wanted and not module.check_mode:
-        wrong = install(wanted, module.params["lock_seconds"], module.params["cache_seconds"])
-        if wrong:
-            module.fail_json(msg=f"apt could not install {', '.join(wanted)}: {wrong}")
-    module.exit_json(changed=bool(wanted), installed=wanted)
+        done = install(wanted, module.params["cache_seconds"])
+        if done.waiting:
+            module.exit_json(changed=False, **done.result())
+        if done.wrong:
+            module.fail_json(msg=f"apt could not install {', '.join(wanted)}: {done.wrong}")
+    module.exit_json(changed=bool(wanted), installed=wanted, waiting="")
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.labkit_apt import apt_get
 
 DOCUMENTATION = r"""
 module: labkit_engine
@@ -32,6 +32,7 @@ containers:
   description: Containers that ran before the packages changed (an upgrade stops them).
   type: list
   returned: success
+waiting: {description: "Who keeps apt from working, else empty.", type: str, returned: success}
 """
 
 WRAPPER = Path("/usr/local/bin/docker-compose")
@@ -39,18 +40,11 @@ WRAPPER_TEXT = (
     '#!/bin/sh\n# Made by labkit: the old command runs Compose v2.\nexec docker compose "$@"\n'
 )
 # Of apt's pages of output, what went wrong stands in these lines.
-ERROR_LINES = re.compile(r"^(?:E:|W:|dpkg:| .*(?:Depends|Conflicts|Breaks):).*", re.MULTILINE)
-
-
-def explain(output: str, errors: str) -> str:
-    """Return the lines of apt's output that say why it failed."""
-    found = ERROR_LINES.findall(f"{output}\n{errors}")
-    return "\n".join(found or [line for line in errors.splitlines() if line][-10:])
 
 
 def apt_command(choice: dict[str, object], *, apparmor: bool) -> list[str]:
     """
-    Return the one apt command that installs and removes.
+    Return the words for the one run of apt-get that installs and removes.
 
     Without the recommended packages: they would bring a rootless engine, and needrestart,
     which restarts services on its own. Only AppArmor's parser is needed, where the kernel
@@ -61,11 +55,9 @@ def apt_command(choice: dict[str, object], *, apparmor: bool) -> list[str]:
     exact = [f"{name}={version}" for name, version in packages.items()]
     removed = [f"{name}-" for name in choice["remove"]]  # type: ignore[attr-defined]
     options = [
-        "--yes", "--quiet", "--no-install-recommends", "--allow-change-held-packages",
-        "--allow-downgrades", "-oDPkg::Lock::Timeout=300", "-oDpkg::Use-Pty=0",
-        "-oDpkg::Options::=--force-confdef", "-oDpkg::Options::=--force-confold",
+        "--yes", "--no-install-recommends", "--allow-change-held-packages", "--allow-downgrades",
     ]  # fmt: skip
-    return ["apt-get", "install", *options, *exact, *removed, *(["apparmor"] if apparmor else [])]
+    return ["install", *options, *exact, *removed, *(["apparmor"] if apparmor else [])]
 
 
 def running_containers(module: AnsibleModule) -> list[str]:
@@ -93,9 +85,11 @@ def apply(module: AnsibleModule) -> None:
     if choice["install"] or choice["remove"]:
         kernel = Path("/sys/module/apparmor/parameters/enabled")
         apparmor = kernel.exists() and kernel.read_text().startswith("Y")
-        code, output, errors = module.run_command(apt_command(choice, apparmor=apparmor))
-        if code != 0:
-            module.fail_json(msg=f"apt could not install it: {explain(output, errors)}")
+        done = apt_get(*apt_command(choice, apparmor=apparmor))
+        if done.waiting:
+            module.exit_json(changed=False, **done.result())
+        if done.wrong:
+            module.fail_json(msg=f"apt could not install it: {done.wrong}")
     if choice["hold"]:
         module.run_command(["apt-mark", "hold", *choice["hold"]], check_rc=True)
 
@@ -131,7 +125,7 @@ def main() -> None:
         draft.write_text(WRAPPER_TEXT)
         draft.chmod(0o755)
         os.replace(draft, WRAPPER)  # noqa: PTH105  (also over a dangling link)
-    module.exit_json(changed=changed or old, containers=containers)
+    module.exit_json(changed=changed or old, containers=containers, waiting="")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.labkit_apt import apt_get
 from ansible.module_utils.labkit_engine_versions import (
     Refusal,
     choose_all,
@@ -47,6 +48,7 @@ remove: {description: Installed packages that would be in the way., type: list, 
 hold: {description: Packages that are not held yet., type: list, returned: success}
 gone: {description: Locked versions that are not to be had., type: list, returned: success}
 downgrade: {description: Packages that would become older., type: list, returned: success}
+waiting: {description: "Who keeps apt from working, else empty.", type: str, returned: success}
 lock: {description: "For machines that come later: key, packages.", type: dict, returned: success}
 """
 
@@ -91,18 +93,14 @@ class Machine:
 
     def refresh(self) -> None:
         """
-        Fetch the package lists; another apt that holds them is waited for.
+        Fetch the package lists, or end here where another apt is at work.
 
         A source that does not answer is no failure yet: the lists may know enough.
         """
-        for _ in range(60):
-            errors = self.module.run_command(["apt-get", "update", "-q"])[2]
-            if "Could not get lock" not in errors:
-                break
-            time.sleep(5)
-        else:
-            self.module.fail_json(msg=f"apt's package lists stayed locked for 5 minutes: {errors}")
-        self.errors = errors.strip()
+        updated = apt_get("update")
+        if updated.waiting:
+            self.module.exit_json(changed=False, **updated.result())
+        self.errors = updated.wrong
 
     errors = ""
 
@@ -172,10 +170,13 @@ def main() -> None:
         if stale and may_refresh:
             machine.refresh()
             decision = None
-        module.exit_json(changed=False, **(decision or decide(machine, module.params)))
+        decision = decision or decide(machine, module.params)
+        module.exit_json(changed=False, waiting="", **decision)
     except Refusal as refusal:
         if module.check_mode:
-            module.exit_json(changed=True, msg=f"{refusal} (until the lists are fetched)")
+            module.exit_json(
+                changed=True, waiting="", msg=f"{refusal} (until the lists are fetched)"
+            )
         module.fail_json(msg=f"{refusal}. {machine.errors}".removesuffix(". "))
 
 

@@ -1,0 +1,82 @@
+"""Run apt-get without a question, and tell when another one keeps it from working."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from typing import Any, NamedTuple
+
+# apt waits this long by itself, for one of its two locks only.
+BRIEFLY = 3
+_OPTIONS = (
+    *("-q", "-o", f"DPkg::Lock::Timeout={BRIEFLY}", "-o", "Dpkg::Use-Pty=0"),
+    # What somebody changed in a package's own files stays.
+    *("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"),
+)
+_REASONS = re.compile(r"^(?:E:|W:|dpkg:| .*(?:Depends|Conflicts|Breaks):).*", re.MULTILINE)
+_LOCKED = re.compile(r"Could not get lock|Unable to lock|is another process using it")
+_HOLDER = re.compile(r"Could not get lock (\S+?)\. It is held by process (\d+) \(([^)]*)\)")
+_LOCK = re.compile(r"Could not get lock (\S+?)\.? ")
+
+
+class Answer(NamedTuple):
+    """What came of apt-get: `wrong` is "" if it went well, `waiting` "" if nobody is in its way."""
+
+    wrong: str
+    waiting: str = ""
+
+    def result(self) -> dict[str, Any]:
+        """Return for whom we wait, as a task's result: for `until`, and for when it gives up."""
+        todo = "let it finish, or end it there; then run again"
+        return {
+            "waiting": self.waiting,
+            "notes": [f"waited for apt: {self.waiting}"],
+            "problems": [{"what": f"apt stayed busy: {self.waiting}", "todo": todo}],
+        }
+
+
+def apt_get(*words: str) -> Answer:
+    """
+    Run apt-get; one that holds a lock is named, as apt itself knows it.
+
+    What an earlier transaction left half done when it was cut off is finished first: apt
+    refuses to do anything before that.
+    """
+    code, output, errors = _run("apt-get", *_OPTIONS, *words)
+    if code != 0 and "dpkg --configure -a" in errors:
+        _run("dpkg", "--configure", "-a")
+        code, output, errors = _run("apt-get", *_OPTIONS, *words)
+    return Answer(explain(output, errors), holder(errors)) if code != 0 else Answer("")
+
+
+def explain(output: str, errors: str) -> str:
+    """Return the lines of apt's output that say why it failed."""
+    found = _REASONS.findall(f"{output}\n{errors}")
+    return "\n".join(found or [line for line in (errors or output).splitlines() if line][-10:])
+
+
+def holder(errors: str) -> str:
+    """Return who holds which lock as far as apt's words on stderr tell, "" if nobody does."""
+    if not _LOCKED.search(errors):
+        return ""
+    if found := _HOLDER.search(errors):
+        file, pid, name = found.groups()
+        return f"{name} (process {pid}) holds {file}"
+    found = _LOCK.search(errors)
+    return f"another process holds {found[1] if found else 'its lock'}"
+
+
+def _run(*words: str) -> tuple[int, str, str]:
+    # It asks nothing, also not which services to restart; needrestart would even restart sshd.
+    silent = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1", "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(
+        words,
+        env={**os.environ, **silent},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr

@@ -1,0 +1,62 @@
+"""What is told of apt's answer: its reasons, and who keeps it waiting."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ansible.module_utils import labkit_apt as apt
+
+HELD = (
+    "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 812 (unattended-upgr)"
+)
+
+
+def test_a_failure_tells_apts_reasons_and_not_its_pages() -> None:
+    output = (
+        "Reading package lists...\nThe following packages have unmet dependencies:\n"
+        " docker-ce : Depends: iptables but it is not installable\n"
+    )
+    errors = "E: Unable to correct problems, you have held broken packages.\n"
+
+    assert apt.explain(output, errors).splitlines() == [
+        " docker-ce : Depends: iptables but it is not installable",
+        "E: Unable to correct problems, you have held broken packages.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (HELD, "unattended-upgr (process 812) holds /var/lib/dpkg/lock-frontend"),
+        (
+            "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 9 (apt-get)\nE: …",
+            "apt-get (process 9) holds /var/lib/apt/lists/lock",
+        ),
+        (
+            "E: Could not get lock /var/lib/dpkg/lock - open (11: Resource temporarily unavailable)",
+            "another process holds /var/lib/dpkg/lock",
+        ),
+        ("E: Unable to locate package nonsense", ""),
+    ],
+)
+def test_who_holds_a_lock_is_named(said: str, expected: str) -> None:
+    assert apt.holder(said) == expected
+
+
+def test_a_held_lock_is_seen_in_the_words_of_this_boxs_apt(tmp_path: Path) -> None:
+    holding = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True); input()"
+    (tmp_path / "partial").mkdir()
+    lists = f"Dir::State::Lists={tmp_path}"
+    with subprocess.Popen(
+        [sys.executable, "-c", holding, tmp_path / "lock"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout
+        process.stdout.readline()
+        answer = apt.apt_get("update", "-o", lists)
+        process.communicate(b"\n")
+
+    assert f"(process {process.pid}) holds {tmp_path}/lock" in answer.waiting
+    assert answer.result()["problems"][0]["what"].endswith(answer.waiting)
