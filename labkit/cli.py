@@ -1,5 +1,6 @@
 """The command line: what an instructor types, and the only place that makes exit codes."""
 
+import errno
 import json
 import os
 import sys
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from labkit.display import Show, Steps
     from labkit.verdicts import Progress
 
+# A disk, or somebody's share of it.
+FULL = (errno.ENOSPC, errno.EDQUOT)
 OK, NOT_READY, BAD_INPUT, CANNOT, BUG, INTERRUPTED = 0, 1, 2, 3, 70, 130
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -45,7 +48,10 @@ def main() -> None:
     except LabkitError as error:
         _tell(error)
         sys.exit(_code(error))
-    except Exception:  # noqa: BLE001 - what nobody foresaw becomes a log, not a traceback
+    except Exception as error:  # noqa: BLE001 - what nobody foresaw becomes a log, not a traceback
+        if isinstance(error, OSError) and error.errno in FULL:
+            _tell(LabkitError(str(error), "make room on this controller, then run again"))
+            sys.exit(CANNOT)
         _tell(LabkitError(f"this is a bug in labkit; the log is {_log()}", "attach it to an issue"))
         sys.exit(BUG)
 

@@ -88,7 +88,12 @@ def _drive(
             if event.step == PROVISIONED and event.kind is Kind.OK:
                 _provisioned(run, event.machine, options, checks.submit)
 
-        run.follow(busy, pass_on)
+        try:
+            run.follow(busy, pass_on)
+        except BaseException:
+            # Else the playbook would go on to its end, with nobody looking.
+            stop.asked = True
+            raise
         if not stop.asked:
             playing.result()
         return run.close(interrupted=stop.asked)

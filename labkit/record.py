@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +31,8 @@ class Record:
         stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
         self.run = self.folder / "runs" / f"{stamp}-{verb}"
         self.run.mkdir(parents=True, mode=0o700)
-        self._events = (self.run / "events.jsonl").open("w", encoding="utf-8")
+        # Line by line, for whoever looks on, and for what a killed run leaves.
+        self._events = (self.run / "events.jsonl").open("w", buffering=1, encoding="utf-8")
         _forget_oldest(self.folder / "runs")
 
     def __enter__(self) -> Self:
@@ -42,7 +44,9 @@ class Record:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._events.close()
+        # What a full disk refused, closing would try once more.
+        with suppress(OSError):
+            self._events.close()
 
     def take(self, event: Event, now: float) -> None:
         """Write one event down; `now` in seconds since the epoch."""

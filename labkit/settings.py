@@ -37,6 +37,8 @@ SETTINGS = (
         ("inventory",),
     ),
     Setting("ANSIBLE_DEPRECATION_WARNINGS", "False", "deprecation_warnings"),
+    # Else a module's arguments stand in the machine's journal, what came out of a vault too.
+    Setting("ANSIBLE_NO_TARGET_SYSLOG", "True", "no_target_syslog"),
     # ansible-runner turns checking off unless told otherwise.
     Setting("ANSIBLE_HOST_KEY_CHECKING", "True", "host_key_checking"),
 )

@@ -3,13 +3,15 @@
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -50,6 +52,57 @@ class Answer:
         return f"{self.code}\n{json.dumps(said, indent=1)}\n{self.stderr[-3000:]}"
 
 
+class Running:
+    """
+    A run of labkit that goes on while a test does something.
+
+    What it starts inherits a mark in its environment, by which all its processes are found.
+    """
+
+    def __init__(self, *arguments: str) -> None:
+        self.mark = f"LABKIT_TEST_RUN={uuid4()}"
+        self._began = time.monotonic()
+        self._lines: list[str] = []
+        self._process = subprocess.Popen(
+            [*LABKIT, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "NO_COLOR": "1", **dict([self.mark.split("=")])},
+            start_new_session=True,
+        )
+
+    def await_event(self, machine: str, part: str = "") -> None:
+        """Return when the machine is at a role."""
+        assert self._process.stdout
+        for line in self._process.stdout:
+            self._lines.append(line)
+            event = json.loads(line)
+            if event["machine"] == machine and event.get("part", "") == part:
+                return
+        raise AssertionError(f"{machine} never came to {part}: {self.finish().explain()}")
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def finish(self) -> Answer:
+        """Wait for its end."""
+        stdout, stderr = self._process.communicate(timeout=LONGEST_SECONDS)
+        seconds = time.monotonic() - self._began
+        return Answer(self._process.returncode, "".join(self._lines) + stdout, stderr, seconds)
+
+    def processes(self) -> dict[int, str]:
+        """Return the command lines of all that the run started and that still lives."""
+        found = {}
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if self.mark.encode() in (process / "environ").read_bytes():
+                    words = (process / "cmdline").read_bytes()
+                    found[int(process.name)] = words.replace(b"\0", b" ").decode().strip()
+        return found
+
+
 @dataclass(frozen=True)
 class Room:
     """A class folder of a sandbox, and what one does in it."""
@@ -62,6 +115,9 @@ class Room:
 
     def labkit(self, verb: str, *arguments: str) -> Answer:
         return labkit(verb, "-i", str(self.inventory), "--json", *arguments)
+
+    def running(self, verb: str, *arguments: str) -> Running:
+        return Running(verb, "-i", str(self.inventory), "--json", *arguments)
 
     def logins(self) -> list[dict[str, str]]:
         with (self.directory / "logins.csv").open(newline="") as file:
