@@ -11,13 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from labkit import settings
+from labkit.controller import require_ansible, require_ssh
 from labkit.errors import BadInput
 from labkit.paths import content
+from labkit.refusals import (
+    Wrong,
+    refuse_twins,
+    refuse_unfit_file,
+    wrong_connection,
+    wrong_values,
+)
 from labkit.scratch import secret_file
 from labkit.ssh import Connection
 
 # What Ansible complains of is the inventory's fault, unless it names one of these.
 OPTION = re.compile("--limit|--extra-vars")
+SPECS = "correct it in the inventory; each role explains its inputs in meta/argument_specs.yml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +92,8 @@ def read_class(request: Request, run_directory: Path) -> Class:
     Raises:
         BadInput: The inventory cannot be read, holds no machine, or the limit matches none.
     """
-    if not request.inventory.exists():
-        raise BadInput(
-            f"there is no inventory {request.inventory}",
-            "name the class's inventory with -i, or make a class to try with: labkit sandbox up",
-        )
+    require_ansible()
+    refuse_unfit_file(request.inventory)
     environment = settings.environment(request.directory, run_directory)
     if request.user:
         environment["ANSIBLE_REMOTE_USER"] = request.user
@@ -97,13 +103,16 @@ def read_class(request: Request, run_directory: Path) -> Class:
     if request.vault_password is not None:
         vaults += (str(secret_file(run_directory, "vault-password", request.vault_password)),)
     reply = _resolve(request, environment, vaults)
-    _refuse_wrong_inputs(reply["machines"])
+    _refuse_wrong([(one["name"], [(w, SPECS) for w in one["wrong"]]) for one in reply["machines"]])
     machines = tuple(_machines(reply["machines"], request))
     if not machines:
         raise BadInput(
             f"{request.inventory} holds no machine",
             "list the class's machines in a group [machines]",
         )
+    require_ssh((one.connection.ssh for one in machines), environment["PATH"])
+    _refuse_wrong([(one.name, _wrong(one)) for one in machines])
+    refuse_twins({one.name: one.connection for one in machines}, environment)
     return Class(
         request.directory,
         machines,
@@ -142,7 +151,9 @@ def _resolve(
     if "error" in reply:
         message = " ".join(reply["error"].split())
         raise BadInput(
-            message if OPTION.search(message) else f"{request.inventory}: {message}",
+            message
+            if OPTION.search(message) or str(request.inventory) in message
+            else f"{request.inventory}: {message}",
             _hint(message),
         )
     return reply
@@ -155,20 +166,24 @@ def _hint(message: str) -> str:
         )
     if "--extra-vars" in message:
         return "give variables as name=value, as JSON, or as @file"
-    if "vault" in message.lower():
+    if "is an inventory" in message:
+        return "list the class's machines in a file of this folder, in a group [machines]"
+    if "vault" in message.lower() or "decrypt" in message.lower():
         return "give the vault's password with --ask-vault-pass or --vault-password-file"
     return "ansible-inventory --list -i with the same file shows what Ansible makes of it"
 
 
-def _refuse_wrong_inputs(described: Sequence[Mapping[str, Any]]) -> None:
-    for one in described:
-        for wrong in one["wrong"]:
-            with_it = [other["name"] for other in described if wrong in other["wrong"]]
-            where = "every machine" if len(with_it) == len(described) else ", ".join(with_it)
-            raise BadInput(
-                f"{wrong} (set for {where})",
-                "each role's inputs are explained in its meta/argument_specs.yml",
-            )
+def _wrong(machine: Machine) -> list[Wrong]:
+    return [*wrong_connection(machine.connection), *wrong_values(machine.inputs)]
+
+
+def _refuse_wrong(found: Sequence[tuple[str, list[Wrong]]]) -> None:
+    """Refuse the first thing that is wrong, naming all machines that share it."""
+    for wrong in (one for _, its in found for one in its):
+        sharing = [name for name, its in found if wrong in its]
+        every = len(sharing) == len(found) > 1
+        what, todo = wrong
+        raise BadInput(f"{what} (of {'every machine' if every else ', '.join(sharing)})", todo)
 
 
 def _machines(described: Iterable[Mapping[str, Any]], request: Request) -> Iterable[Machine]:
@@ -187,11 +202,21 @@ def _connection(described: Mapping[str, Any], request: Request) -> Connection:
     raw = described["connection"]
     return Connection(
         host=raw["host"],
-        port=int(raw["port"]) if raw["port"] else None,
+        port=None if raw["port"] is None else int(raw["port"]),
         user=raw["user"],
         key=raw["key"],
-        arguments=tuple(word for text in raw["arguments"] for word in shlex.split(text or "")),
+        arguments=tuple(word for text in raw["arguments"] for word in _words(described, text)),
         password=raw["password"] or request.connection_password,
         become_password=raw["become_password"] or request.become_password,
         ssh=raw["ssh"],
     )
+
+
+def _words(described: Mapping[str, Any], arguments: str | None) -> list[str]:
+    try:
+        return shlex.split(arguments or "")
+    except ValueError as error:
+        raise BadInput(
+            f"the ssh arguments of {described['name']} have no end ({error}): {arguments}",
+            "look for a quotation mark in ansible_ssh_common_args and its like",
+        ) from None

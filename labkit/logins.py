@@ -54,18 +54,21 @@ def read_passwords(file: Path) -> dict[str, str]:
     Return seat → password as the file has it; nothing where there is no file.
 
     Raises:
-        BadInput: A column is missing.
+        BadInput: It cannot be read, or a column is missing.
     """
-    if not file.exists():
+    todo = "put it back as labkit wrote it, or move it away to have new passwords made"
+    try:
+        with file.open(newline="", encoding="utf-8") as lines:
+            table = csv.DictReader(lines)
+            if missing := set(COLUMNS) - set(table.fieldnames or ()):
+                raise BadInput(f"{file} lacks the column {', '.join(sorted(missing))}", todo)
+            return {row["seat"]: row["password"] for row in table if row["password"]}
+    except FileNotFoundError:
         return {}
-    with file.open(newline="", encoding="utf-8") as lines:
-        table = csv.DictReader(lines)
-        if missing := set(COLUMNS) - set(table.fieldnames or ()):
-            raise BadInput(
-                f"{file} lacks the column {', '.join(sorted(missing))}",
-                "put it back as labkit wrote it, or move it away to have new passwords made",
-            )
-        return {row["seat"]: row["password"] for row in table if row["password"]}
+    except OSError as error:
+        raise BadInput(f"{file} cannot be read: {error.strerror}", todo) from None
+    except (UnicodeDecodeError, csv.Error):
+        raise BadInput(f"{file} is no table of logins", todo) from None
 
 
 def needs_password(inputs: Mapping[str, Any]) -> bool:

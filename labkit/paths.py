@@ -12,3 +12,8 @@ def content() -> Path:
     package = Path(__file__).parent
     packed = package / "content"
     return packed if packed.is_dir() else package.parent
+
+
+def role_names() -> list[str]:
+    """Return the roles' names, which are also their tags."""
+    return sorted(role.name for role in (content() / "roles").iterdir() if role.is_dir())

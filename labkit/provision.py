@@ -3,15 +3,18 @@
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.classroom import Class, Machine, Request, read_class
 from labkit.display import Show
 from labkit.events import Event, Kind
+from labkit.hold import hold
 from labkit.logins import ensure_logins, needs_password, password_hash, read_passwords
-from labkit.paths import content
+from labkit.paths import content, role_names
 from labkit.record import Record, locked_engine
+from labkit.refusals import refuse_unknown_tags
 from labkit.run import Run, choose, interruptible
 from labkit.runner import Play, Stop, run_playbook
 from labkit.scratch import run_directory, secret_file
@@ -45,11 +48,14 @@ def provision(request: Request, options: Options, show: Show) -> list[Progress]:
         BadInput: Nothing was touched.
         LabkitError: Ansible could not start.
     """
-    with run_directory() as scratch:
+    with ExitStack() as stack:
+        scratch = stack.enter_context(run_directory())
+        refuse_unknown_tags(options.tags, role_names())
         known = read_class(request, scratch)
         machines = choose(known, retry_failed=options.retry_failed)
         if not machines:
             return []
+        stack.enter_context(hold(known.directory, "provision"))
         passwords = _passwords(known, dry=options.check)
         handed = secret_file(scratch, "handed.json", json.dumps(_handed(known, passwords)))
         play = Play(

@@ -1,6 +1,8 @@
 """The record of a class's runs, in `.labkit/` beside the inventory; no secret ever enters it."""
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -27,7 +29,7 @@ class Record:
 
     def __init__(self, class_directory: Path, verb: str, *, dry: bool = False) -> None:
         self.class_directory, self.dry = class_directory, dry
-        self.folder = _folder(class_directory)
+        self.folder = record_folder(class_directory)
         stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
         self.run = self.folder / "runs" / f"{stamp}-{verb}"
         self.run.mkdir(parents=True, mode=0o700)
@@ -109,16 +111,28 @@ def _verdict(progress: Progress) -> dict[str, Any]:
     }
 
 
-def _folder(class_directory: Path) -> Path:
+def record_folder(class_directory: Path) -> Path:
+    """
+    Return `.labkit` beside the inventory, made if need be, and only this user's.
+
+    Raises:
+        BadInput: The class's folder, or what an earlier run left in it, is not to be written to.
+    """
     folder = class_directory / ".labkit"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
+        folder.chmod(0o700)
+        # What labkit would otherwise stumble over in the middle of a run.
+        for place in (class_directory, folder, folder / "runs", folder / "lock"):
+            if place.exists() and not os.access(place, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
     except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise
         raise BadInput(
-            f"the run's record cannot be kept in {folder}: {error.strerror}",
+            f"the run's record cannot be kept in {error.filename or folder}: {error.strerror}",
             "put the inventory into a folder that you may write to",
         ) from None
-    folder.chmod(0o700)
     return folder
 
 
@@ -129,11 +143,13 @@ def _forget_oldest(runs: Path) -> None:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        known: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        known = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except ValueError:
-        raise BadInput(f"{file} is no JSON", "put it back, or move it away") from None
+        known = None
+    if not isinstance(known, dict):
+        raise BadInput(f"{file} is no JSON object", "put it back, or move it away")
     return known
 
 

@@ -9,28 +9,38 @@ documented: https://docs.ansible.com/ansible/latest/dev_guide/developing_api.htm
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from ansible import constants as C  # noqa: N812 - Ansible's own documentation calls it C
 from ansible import context
 from ansible.cli import CLI
-from ansible.errors import AnsibleError
+from ansible.errors import AnsibleError, AnsibleUndefinedVariable
 from ansible.inventory.host import Host
-from ansible.inventory.manager import InventoryManager
+from ansible.inventory.manager import InventoryManager, split_host_pattern
 from ansible.module_utils.common.collections import ImmutableDict
 from ansible.parsing.ajson import AnsibleJSONEncoder
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import become_loader, connection_loader, init_plugin_loader
 from ansible.template import Templar
+from ansible.utils.display import Display
 from ansible.utils.vars import load_extra_vars
 from ansible.vars.manager import VariableManager
 
 from labkit.inputs import Specs, convert, read_specs, unknown
 
 PATTERN_CHARACTERS = frozenset("*?[]&!~:@")
+NEAR_ENOUGH = 0.7
+# How Ansible 2.19 words what it cannot read.
+LINE = re.compile(r":\d+:\d+: ")
+PLUGIN = re.compile(r"inventory with '(.+)' plugin")
+SOURCE = re.compile(r"with source '(.+)'")
+OPEN_BRACKET = re.compile(r"not enough values to unpack.*")
+PREAMBLE = re.compile(r"(?<=: )Failed to parse inventory: |^Failed to parse inventory: ")
 
 
 class Source:
@@ -51,7 +61,7 @@ class Source:
             load_extra_vars(self.loader)
         except AnsibleError as error:
             raise AnsibleError(f"--extra-vars: {words(error)}") from error
-        self.inventory = InventoryManager(loader=self.loader, sources=[request["inventory"]])
+        self.inventory = _read_inventory(self.loader, request["inventory"])
         self.variables = VariableManager(loader=self.loader, inventory=self.inventory)
         connection_loader.get("ssh", class_only=True)
         become_loader.get("sudo", class_only=True)
@@ -65,20 +75,16 @@ class Source:
         """Return one machine's seat, connection and inputs, templated, and what is wrong."""
         own = self.variables.get_vars(host=host)
         variables = {**defaults, **own}
-        templar = Templar(self.loader, variables=variables)
-        special = {
-            name: _templated(templar, value)
-            for name, value in variables.items()
-            if name.startswith("ansible_")
-        }
-        inputs, wrong = convert(
-            specs, {name: _templated(templar, variables[name]) for name in defaults}
-        )
+        values = Values(Templar(self.loader, variables=variables), variables)
+        special = {name: values.now(name) for name in variables if name.startswith("ansible_")}
+        inputs, wrong = convert(specs, {name: values.maybe(name) for name in defaults})
+        if values.wrong:  # of what follows nothing would be true
+            return {"name": host.name, "seat": host.name, "wrong": values.wrong}
         ssh = C.config.get_plugin_options("connection", "ssh", variables=special)
         sudo = C.config.get_plugin_options("become", "sudo", variables=special)
         return {
             "name": host.name,
-            "seat": str(_templated(templar, variables.get("seat")) or host.name),
+            "seat": str(values.maybe("seat") or host.name),
             "connection_plugin": str(special.get("ansible_connection", C.DEFAULT_TRANSPORT)),
             "connection": {
                 "host": ssh["host"] if "ansible_host" in special else host.name,
@@ -104,13 +110,101 @@ class Source:
                 self.inventory.add_group(name)
                 self.inventory._inventory.add_child(name, machine["name"])  # noqa: SLF001 - the manager offers no way to add a host to a group
         self.inventory.clear_caches()
-        parts = [part.strip() for part in limit.split(",")]
-        for part in parts:
-            if part and not PATTERN_CHARACTERS & set(part) and not self.inventory.get_hosts(part):
-                raise AnsibleError(f"no machine matches --limit {part!r}")
-        self.inventory.subset(limit)
+        self._refuse_unknown(limit)
+        try:
+            self.inventory.subset(limit)
+        except AnsibleError as error:
+            raise AnsibleError(f"--limit: {error}") from error
         left = {host.name for host in self.inventory.get_hosts("all")}
         return [machine["name"] for machine in machines if machine["name"] in left]
+
+    def _refuse_unknown(self, limit: str) -> None:
+        """Refuse a limit that Ansible would take for everybody, or would quietly pass over."""
+        for part in limit.split(","):
+            if part.strip().startswith("~"):
+                _refuse_broken_expression(part.strip()[1:])
+        parts = split_host_pattern(limit)
+        if not parts:
+            raise AnsibleError("--limit is empty")
+        for part in parts:
+            # Of a machine to leave out, too, a wrong name would change who takes part.
+            name = part.lstrip("!&")
+            if not PATTERN_CHARACTERS & set(name) and not self.inventory.get_hosts(name):
+                near = get_close_matches(name, self._names(), n=1, cutoff=NEAR_ENOUGH)
+                offer = f"; did you mean {near[0]}?" if near else ""
+                raise AnsibleError(f"no machine matches --limit {name!r}{offer}")
+
+    def _names(self) -> list[str]:
+        return [*self.inventory.hosts, *self.inventory.groups]
+
+
+class Values:
+    """A machine's variables, templated one by one; `wrong` has a line for each that cannot be."""
+
+    def __init__(self, templar: Templar, variables: Mapping[str, Any]) -> None:
+        self._templar, self._variables = templar, variables
+        self.wrong: list[str] = []
+
+    def now(self, name: str) -> Any:
+        """Return a value that must be known before any machine is met."""
+        try:
+            return self._templar.template(self._variables[name])
+        except AnsibleError as error:
+            self.wrong.append(f"{name}: {error}")
+            return None
+
+    def maybe(self, name: str) -> Any:
+        """Return a value, or None where it needs a fact that only a run can gather."""
+        try:
+            return self._templar.template(self._variables.get(name))
+        except AnsibleUndefinedVariable:
+            return None
+        except AnsibleError as error:
+            self.wrong.append(f"{name}: {error}")
+            return None
+
+
+def _read_inventory(loader: DataLoader, source: str) -> InventoryManager:
+    """
+    Return the inventory.
+
+    Raises:
+        AnsibleError: A file of it cannot be read; it says what Ansible itself only warns of.
+    """
+    said: dict[str, str] = {}
+
+    def keep(msg: str, exception: BaseException) -> None:
+        if plugin := PLUGIN.search(msg):
+            text = OPEN_BRACKET.sub("a [ has no ]", PREAMBLE.sub("", words(exception)))
+            file = SOURCE.search(str(getattr(exception, "obj", "")))
+            said[plugin[1]] = f"{file[1]}: {text}" if file and file[1] not in text else text
+
+    # Each way of reading a file has its own complaint, and none of them is in the error.
+    Display().error_as_warning = keep
+    try:
+        return InventoryManager(loader=loader, sources=[source])
+    except AnsibleError:
+        if not said:
+            raise AnsibleError(f"no file in {source} is an inventory") from None
+        raise AnsibleError(_most_telling(said)) from None
+
+
+def _most_telling(said: Mapping[str, str]) -> str:
+    """Return the complaint of the plugin that the file was meant for."""
+    if "auto" in said:  # which is asked about YAML files only
+        yaml = said.get("yaml", "")
+        better = "Plugin configuration" in yaml or LINE.search(said["auto"])
+        return said["auto"] if better else yaml or said["auto"]
+    return said.get("script") or list(said.values())[-1]
+
+
+def _refuse_broken_expression(expression: str) -> None:
+    try:
+        re.compile(expression)
+    except re.error as error:
+        raise AnsibleError(f"--limit: ~{expression} is no regular expression: {error}") from error
+    if not expression:
+        raise AnsibleError("--limit: ~ is a regular expression without an end")
 
 
 def role_defaults(loader: DataLoader, roles: Iterable[Path]) -> dict[str, Any]:
@@ -121,14 +215,6 @@ def role_defaults(loader: DataLoader, roles: Iterable[Path]) -> dict[str, Any]:
         if file.exists():
             defaults |= loader.load_from_file(str(file), trusted_as_template=True) or {}
     return defaults
-
-
-def _templated(templar: Templar, value: Any) -> Any:
-    """Return the value, or None where it needs a fact that only a run can gather."""
-    try:
-        return templar.template(value)
-    except AnsibleError:
-        return None
 
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,7 +236,7 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def words(error: AnsibleError) -> str:
+def words(error: BaseException) -> str:
     """
     Return what an error says, led by the file and line that it is about.
 

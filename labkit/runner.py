@@ -112,6 +112,8 @@ def _prepare(play: Play, handle: Callable[[Mapping[str, Any]], bool], stop: Stop
         cancel_callback=stop.due,
     )
     runner.config.pexpect_timeout = POLL_SECONDS
+    # As with plain Ansible, a relative path in the inventory starts where the command was typed.
+    runner.config.cwd = str(Path.cwd())
     own = {name: value for name, value in runner.config.env.items() if name.startswith("ANSIBLE_")}
     kept = {name: own[name] for name in RUNNERS_OWN if name in own}
     runner.config.env = {**runner.config.env, **play.environment, **kept}

@@ -1,6 +1,7 @@
 """The Ansible settings that labkit adds, each only where the instructor set none himself."""
 
 import configparser
+import locale
 import os
 import sys
 from collections.abc import Mapping
@@ -36,6 +37,20 @@ SETTINGS = (
         "unparsed_is_failed",
         ("inventory",),
     ),
+    # A folder's broken file would only be warned of, and its machines be missing from the class.
+    Setting(
+        "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED",
+        "True",
+        "any_unparsed_is_failed",
+        ("inventory",),
+    ),
+    # An inventory may be a folder; what labkit itself keeps in there lists no machines.
+    Setting(
+        "ANSIBLE_INVENTORY_IGNORE_REGEX",
+        r"^(known_hosts|logins\.csv|engine\.lock\.json)(\.old|~)?$",
+        "ignore_patterns",
+        ("inventory",),
+    ),
     Setting("ANSIBLE_DEPRECATION_WARNINGS", "False", "deprecation_warnings"),
     # Else a module's arguments stand in the machine's journal, what came out of a vault too.
     Setting("ANSIBLE_NO_TARGET_SYSLOG", "True", "no_target_syslog"),
@@ -59,6 +74,12 @@ def environment(class_directory: Path, run_directory: Path) -> dict[str, str]:
     for setting in SETTINGS:
         value = _configured(config, setting) or setting.value
         chosen.setdefault(setting.variable, value)
+    if not _configured(config, Setting("", "", "local_tmp")):
+        # Else below HOME, which need not be there, nor be writable.
+        chosen.setdefault("ANSIBLE_LOCAL_TEMP", str(run_directory / "ansible"))
+    if not _speaks_utf8():
+        # Ansible refuses to run in any other encoding; this one is part of every system.
+        chosen["LC_ALL"] = "C.UTF-8"
     extra = ssh_arguments(class_directory, run_directory)
     for tool in ("SSH", "SCP", "SFTP"):
         variable, key = f"ANSIBLE_{tool}_EXTRA_ARGS", f"{tool.lower()}_extra_args"
@@ -90,6 +111,18 @@ def ssh_arguments(class_directory: Path, run_directory: Path) -> str:
         "ControlPath": f'"{run_directory}/%C"',
     }
     return " ".join(f"-o '{name}={value}'" for name, value in options.items())
+
+
+def _speaks_utf8() -> bool:
+    """Tell whether the locale that the environment asks for exists, and is one of UTF-8."""
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        locale.setlocale(locale.LC_ALL, "")
+        return locale.nl_langinfo(locale.CODESET).upper() == "UTF-8"
+    except locale.Error:
+        return False
+    finally:
+        locale.setlocale(locale.LC_ALL, before)
 
 
 def _read(file: str | None) -> configparser.ConfigParser:

@@ -86,7 +86,7 @@ def command(
         connection.ssh,
         *first,
         *(() if connection.port is None else ("-o", f"Port={connection.port}")),
-        *(() if connection.key is None else ("-o", f'IdentityFile="{_home(connection.key)}"')),
+        *(() if connection.key is None else ("-o", f'IdentityFile="{home(connection.key)}"')),
         *(NO_PASSWORD if connection.password is None and user is None else ONE_PROMPT),
         *(() if login is None else ("-o", f'User="{login}"')),
         *connection.arguments,
@@ -97,7 +97,8 @@ def command(
     ]
 
 
-def _home(key: str) -> str:
+def home(key: str) -> str:
+    """Return the path of a key, whose `~` is the home of this user."""
     return os.path.expanduser(key)  # noqa: PTH111 - Path raises where the user is unknown, ssh expands it then
 
 

@@ -79,7 +79,7 @@ class Progress:
 
     def checked(self, now: float) -> None:
         """Say what the checks came to; a machine that was never checked is not ready."""
-        if not self.checks:
+        if not self.checks and self.state is not State.UNREACHABLE:
             self.reasons.append(Reason("Check the machine", "not one check ran"))
         self.end(State.NOT_READY if self.reasons else State.READY, now)
 

@@ -7,8 +7,10 @@ from typing import Any, Self
 from labkit.classroom import Class, Machine, Request, read_class
 from labkit.display import Show
 from labkit.events import Event, Kind, Reason
+from labkit.hold import hold
 from labkit.logins import needs_password, read_passwords
 from labkit.record import Record, locked_engine
+from labkit.refusals import refuse_unwritable
 from labkit.run import Checked, Run, choose, interruptible
 from labkit.runner import Stop
 from labkit.scratch import run_directory
@@ -44,11 +46,13 @@ def verify(
         BadInput: No machine was asked anything.
     """
     with run_directory() as scratch:
+        if junit_file:
+            refuse_unwritable(junit_file, "--junit")
         known = read_class(request, scratch)
         machines = choose(known, retry_failed=retry_failed)
         if not machines:
             return []
-        with Record(known.directory, "verify") as record:
+        with hold(known.directory, "verify"), Record(known.directory, "verify") as record:
             run = Run(machines, known.directory / "known_hosts", record, show)
             stop = Stop()
             with (

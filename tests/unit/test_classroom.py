@@ -112,6 +112,7 @@ ansible_host=192.0.2.{{ octet }}
 ansible_ssh_private_key_file={{ inventory_dir }}/id_ed25519
 """
     file = write("class.ini", text)
+    write("id_ed25519.pub", "an agent holds the other half")
     connection = read(file).machines[0].connection
 
     assert connection.host == "192.0.2.7"
@@ -143,11 +144,12 @@ ansible_ssh_common_args=-J gate@192.0.2.1 -o UserKnownHostsFile="/a b/known"
 
 def test_the_login_may_come_from_the_command_line(write: Write, read: Read) -> None:
     file = write("class.ini", "[machines]\nvm1\n")
+    key = str(write("maria.key", ""))
     connection = (
         read(
             file,
             user="maria",
-            private_key="/keys/maria",
+            private_key=key,
             connection_password="k7wm",  # noqa: S106 - a test's
             become_password="p3xd",  # noqa: S106 - a test's
         )
@@ -155,7 +157,7 @@ def test_the_login_may_come_from_the_command_line(write: Write, read: Read) -> N
         .connection
     )
 
-    assert (connection.user, connection.key) == ("maria", "/keys/maria")
+    assert (connection.user, connection.key) == ("maria", key)
     assert (connection.password, connection.become_password) == ("k7wm", "p3xd")
     assert not {"k7wm", "p3xd"} & set(re.findall(r"\w+", repr(connection)))
 
