@@ -1,6 +1,8 @@
 """The command line: what an instructor types, and the only place that makes exit codes."""
 
+import codecs
 import errno
+import io
 import json
 import os
 import sys
@@ -26,17 +28,27 @@ if TYPE_CHECKING:
 # A disk, or somebody's share of it.
 FULL = (errno.ENOSPC, errno.EDQUOT)
 OK, NOT_READY, BAD_INPUT, CANNOT, BUG, INTERRUPTED = 0, 1, 2, 3, 70, 130
+STDERR = 2
+PLAIN_SIGNS = {"→": "->", "·": "-", "✓": "+", "✗": "x", "▸": ">", "…": "..."}
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 def main() -> None:
     """Run the command line; whatever goes wrong is told in two lines and an exit code."""
+    _ready_the_streams()
     try:
-        sys.exit(labkit.main(standalone_mode=False) or OK)
+        code = labkit.main(standalone_mode=False) or OK
+        sys.stdout.flush()
+        sys.exit(code)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
-    except click.UsageError as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        sys.exit(BAD_INPUT)
+    except click.UsageError as error:
+        known = error.ctx.command_path if error.ctx else "labkit"
+        message = " ".join(error.format_message().split())
+        _tell(BadInput(message, f"{known} --help shows how it is used"))
         sys.exit(BAD_INPUT)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
@@ -54,6 +66,30 @@ def main() -> None:
             sys.exit(CANNOT)
         _tell(LabkitError(f"this is a bug in labkit; the log is {_log()}", "attach it to an issue"))
         sys.exit(BUG)
+
+
+def _ready_the_streams() -> None:
+    """Make every stream one that can be written to, whatever labkit was started with."""
+    if None in {sys.stdin, sys.stdout, sys.stderr}:
+        # The next file to be opened would else become what a child takes for its output.
+        while os.open(os.devnull, os.O_RDWR) <= STDERR:
+            pass
+        sys.stdin, sys.stdout, sys.stderr = (
+            stream or Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - for as long as we live
+            for stream, mode in ((sys.stdin, "r"), (sys.stdout, "w"), (sys.stderr, "w"))
+        )
+    codecs.register_error("labkit", _spell)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="labkit")
+
+
+def _spell(error: UnicodeError) -> tuple[str, int]:
+    """Write what the terminal's encoding lacks in the letters that it has."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(PLAIN_SIGNS.get(one, "?") for one in lacking), error.end
 
 
 def _tell(error: LabkitError) -> None:
@@ -77,9 +113,9 @@ def _log() -> str:
 
 def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's signature
     if wanted:
-        from importlib.metadata import version
+        from labkit.controller import ansible_version
 
-        click.echo(f"labkit {__version__} (ansible-core {version('ansible-core')})")
+        click.echo(f"labkit {__version__} (ansible-core {ansible_version() or 'is missing'})")
         context.exit()
 
 
