@@ -41,7 +41,18 @@ def test_a_failure_tells_apts_reasons_and_not_its_pages() -> None:
     ],
 )
 def test_who_holds_a_lock_is_named(said: str, expected: str) -> None:
-    assert apt.holder(said) == expected
+    assert apt.holder("", said) == expected
+
+
+def test_who_holds_a_lock_may_stand_where_apt_tells_that_it_waits() -> None:
+    output = f"Waiting for cache lock: {HELD.removeprefix('E: ')}...\n"
+    errors = (
+        "E: Unable to acquire the dpkg frontend lock (/var/lib/dpkg/lock-frontend),"
+        " is another process using it?\n"
+    )
+
+    assert apt.holder(output, errors).startswith("unattended-upgr (process 812) holds")
+    assert apt.holder("", errors) == "another process holds /var/lib/dpkg/lock-frontend"
 
 
 def test_a_held_lock_is_seen_in_the_words_of_this_boxs_apt(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ _OPTIONS = (
     *("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"),
 )
 _REASONS = re.compile(r"^(?:E:|W:|dpkg:| .*(?:Depends|Conflicts|Breaks):).*", re.MULTILINE)
-_LOCKED = re.compile(r"Could not get lock|Unable to lock|is another process using it")
+_LOCKED = re.compile(r"Could not get lock|Unable to (?:acquire|lock)|is another process using it")
 _HOLDER = re.compile(r"Could not get lock (\S+?)\. It is held by process (\d+) \(([^)]*)\)")
-_LOCK = re.compile(r"Could not get lock (\S+?)\.? ")
+_LOCK = re.compile(r"(?:Could not get lock |Unable to .* lock \()(\S+?)(?:\)|\.? )")
 
 
 class Answer(NamedTuple):
@@ -47,7 +47,7 @@ def apt_get(*words: str) -> Answer:
     if code != 0 and "dpkg --configure -a" in errors:
         _run("dpkg", "--configure", "-a")
         code, output, errors = _run("apt-get", *_OPTIONS, *words)
-    return Answer(explain(output, errors), holder(errors)) if code != 0 else Answer("")
+    return Answer(explain(output, errors), holder(output, errors)) if code != 0 else Answer("")
 
 
 def explain(output: str, errors: str) -> str:
@@ -56,11 +56,16 @@ def explain(output: str, errors: str) -> str:
     return "\n".join(found or [line for line in (errors or output).splitlines() if line][-10:])
 
 
-def holder(errors: str) -> str:
-    """Return who holds which lock as far as apt's words on stderr tell, "" if nobody does."""
+def holder(output: str, errors: str) -> str:
+    """
+    Return who holds which lock, as far as apt's words tell; "" if nobody does.
+
+    That it could not get a lock stands among its errors, who has it often only before, where
+    it tells that it waits.
+    """
     if not _LOCKED.search(errors):
         return ""
-    if found := _HOLDER.search(errors):
+    if found := _HOLDER.search(output + errors):
         file, pid, name = found.groups()
         return f"{name} (process {pid}) holds {file}"
     found = _LOCK.search(errors)
