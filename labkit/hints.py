@@ -8,7 +8,7 @@ from labkit.events import Event, Kind, Reason
 from labkit.hostkeys import changed_key
 
 # The first pattern that is found decides; each was seen on a real machine.
-HINTS = (
+CONNECTING = (
     (
         r"Could not resolve hostname",
         "check ansible_host in the inventory, and this controller's DNS",
@@ -30,6 +30,8 @@ HINTS = (
         r"[Tt]imed? ?out|banner exchange|Timeout, server|Broken pipe|Connection reset|closed by",
         "the machine does not answer: restart it, then run again with --retry-failed",
     ),
+)
+WORKING = (
     (r"password is required|Missing sudo password", "give the sudo password with -K"),
     (
         r"Incorrect sudo password|incorrect password attempt",
@@ -40,12 +42,22 @@ HINTS = (
         r"module interpreter .* was not found|python3: (command )?not found",
         "install Python on the machine: apt-get install python3",
     ),
-    (r"No space left on device", "free some space on the machine's disk"),
+    (r"No space left on device|MB free;", "free some space on the machine's disk"),
     (r"dpkg was interrupted", "repair the machine's packages: sudo dpkg --configure -a"),
     (
         r"Could not get lock|dpkg frontend lock",
         "another process holds the apt lock: wait for it, or end it",
     ),
+    (
+        r"(?i)pull rate limit|toomanyrequests",
+        "wait until it allows more, or name a mirror (docker_engine_daemon: registry-mirrors)",
+    ),
+    (
+        r"Not pulled: ",
+        "check the images' names (images_pull) and the way from the machine to the registry",
+    ),
+    # What the answer itself says how to mend needs only this.
+    (r"", "put that right on the machine, then run again with --retry-failed"),
 )
 # What Ansible says before it passes on what ssh said.
 ANSIBLES_WORDS = re.compile(r"^.*?(?:via|over) ssh: ", re.DOTALL)
@@ -58,9 +70,10 @@ def explain(event: Event) -> Event:
     return replace(event, reasons=reasons) if reasons else event
 
 
-def hint(answer: str) -> str:
-    """Return what to do about an answer, or an empty text where we know no better than it."""
-    return next((todo for pattern, todo in HINTS if re.search(pattern, answer)), "")
+def hint(answer: str, kind: Kind) -> str:
+    """Return what to do about an answer; empty where ssh's answer is beyond us."""
+    known = (*CONNECTING, *WORKING[:-1]) if kind is Kind.UNREACHABLE else WORKING
+    return next((todo for pattern, todo in known if re.search(pattern, answer)), "")
 
 
 def duplicates(identities: Mapping[str, Mapping[str, str]]) -> Iterable[tuple[str, Reason]]:
@@ -91,4 +104,4 @@ def _plain(reason: Reason, kind: Kind) -> Reason:
     answer = reason.answer
     if kind is Kind.UNREACHABLE:
         answer = ANSIBLES_WORDS.sub("", answer).strip()
-    return Reason(reason.tried, answer, reason.todo or hint(answer))
+    return Reason(reason.tried, answer, reason.todo or hint(answer, kind))

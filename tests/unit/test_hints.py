@@ -46,11 +46,27 @@ def told(answer: str, kind: Kind = Kind.UNREACHABLE, todo: str = "") -> Reason:
     ],
 )
 def test_a_known_answer_comes_with_what_to_do(answer: str, todo: str) -> None:
-    assert todo in hint(answer)
+    assert todo in hint(answer, Kind.UNREACHABLE)
+
+
+@pytest.mark.parametrize(
+    ("answer", "todo"),
+    [
+        ("Not pulled: a:1: dial tcp 192.0.2.1:443: i/o timeout", "the registry"),
+        ("Not pulled: a:1: toomanyrequests: You have reached your pull rate limit", "a mirror"),
+        ("Get http://192.0.2.1/: Connection refused", "--retry-failed"),
+        ("/var/lib/docker has 12 MB free; app:1 take about 250 MB", "free some space"),
+    ],
+)
+def test_a_machine_that_failed_to_reach_something_is_not_called_silent(
+    answer: str, todo: str
+) -> None:
+    assert todo in hint(answer, Kind.FAILED)
+    assert "does not answer" not in hint(answer, Kind.FAILED)
 
 
 def test_of_an_unknown_answer_we_know_no_better() -> None:
-    assert hint("the dog ate it") == ""
+    assert hint("the dog ate it", Kind.UNREACHABLE) == ""
 
 
 def test_what_a_module_advises_beats_the_hint() -> None:
