@@ -53,7 +53,8 @@ class Faulty(BaseHTTPRequestHandler):
         elif kind == "blobs" and parts[-1] == digest(CONFIG):
             self.answer(200, CONFIG.decode(), "application/octet-stream")
         elif kind == "blobs":
-            self.answer(200, "\0" * 1000, "application/octet-stream", promised=LAYER_BYTES)
+            more = "Range" in self.headers  # the engine goes on where it was cut off
+            self.answer(206 if more else 200, "\0" * 1000, LAYER, promised=LAYER_BYTES)
         else:
             self.answer(200, "{}")
 
@@ -65,6 +66,8 @@ class Faulty(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(promised or len(body)))
+        if status == 206:
+            self.send_header("Content-Range", f"bytes 1000-{LAYER_BYTES - 1}/{LAYER_BYTES}")
         self.send_header("Docker-Content-Digest", digest(body.encode()))
         self.end_headers()
         if self.command == "GET":

@@ -62,6 +62,7 @@ def test_the_registrys_own_answer_is_told() -> None:
         ("manifest for ubuntu:99 not found: manifest unknown", True),
         ("pull access denied for nix", True),
         ("no space left on device", True),
+        ("unexpected EOF", True),
         ("toomanyrequests: slow down", False),
         ("received unexpected HTTP status: 500 Internal Server Error", False),
         ("net/http: TLS handshake timeout", False),

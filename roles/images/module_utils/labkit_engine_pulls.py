@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 ENGINE_SOCKET = "/run/docker.sock"
 PAUSES = (2, 8)
-# Another try does not change these answers.
+# Another try does not change these answers; a layer that was cut off the engine itself has asked
+# for again and again (max-download-attempts).
 FINAL = re.compile(
-    r"not found|manifest unknown|no matching manifest|denied|unauthorized|invalid|no space left",
+    r"not found|manifest unknown|no matching manifest|denied|unauthorized|invalid|no space left"
+    r"|unexpected EOF",
     re.IGNORECASE,
 )
 ABSENT = re.compile(r"not found|manifest unknown", re.IGNORECASE)
@@ -116,8 +118,10 @@ class Engine:
         path = f"/images/create?fromImage={quote(repository)}&tag={quote(tag)}"
         try:
             status, answer = self.ask("POST", path)
+        except TimeoutError as error:
+            raise PullError(f"silent for {self.patience} s") from error
         except (OSError, ValueError, http.client.HTTPException) as error:
-            raise PullError(str(error) or f"silent for {self.patience} s") from error
+            raise PullError(str(error) or type(error).__name__) from error
         if status != http.client.OK:
             raise PullError(answer["message"])
 
