@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit import settings
-from labkit.controller import require_ansible, require_ssh
+from labkit.controller import require_ssh
 from labkit.errors import BadInput
 from labkit.paths import content
 from labkit.refusals import (
@@ -92,7 +92,6 @@ def read_class(request: Request, run_directory: Path) -> Class:
     Raises:
         BadInput: The inventory cannot be read, holds no machine, or the limit matches none.
     """
-    require_ansible()
     refuse_unfit_file(request.inventory)
     environment = settings.environment(request.directory, run_directory)
     if request.user:

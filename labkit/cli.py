@@ -188,6 +188,7 @@ CLASS_OPTIONS = (
 @click.option("--no-verify", is_flag=True, help="Skip the checks; no machine is called ready then.")
 def provision(**given: Any) -> int:
     """Turn bare machines into workshop machines, and check every one."""
+    _require_ansible()
     from labkit.provision import Options
     from labkit.provision import provision as run
 
@@ -208,6 +209,7 @@ def provision(**given: Any) -> int:
 @click.option("--junit", type=FILE, help="Write the results as JUnit XML into this file.")
 def verify(**given: Any) -> int:
     """Check every machine, and say for each whether it is ready."""
+    _require_ansible()
     from labkit.verify import verify as run
 
     with _show(given, "verify") as show:
@@ -277,6 +279,13 @@ def down(directory: Path) -> int:
     with _steps() as steps:
         box.down(directory, tell=steps.tell)
     return OK
+
+
+def _require_ansible() -> None:
+    # Before anything is imported that would fail without it, in Python's words.
+    from labkit.controller import require_ansible
+
+    require_ansible()
 
 
 def _steps() -> "Steps":

@@ -34,7 +34,7 @@ from ansible.vars.manager import VariableManager
 from labkit.inputs import Specs, convert, read_specs, unknown
 
 PATTERN_CHARACTERS = frozenset("*?[]&!~:@")
-NEAR_ENOUGH = 0.7
+NEAR_ENOUGH = 0.6
 # How Ansible 2.19 words what it cannot read.
 LINE = re.compile(r":\d+:\d+: ")
 PLUGIN = re.compile(r"inventory with '(.+)' plugin")

@@ -9,6 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PREFIX = "labkit-run-"
+# What a socket's path (107 bytes) leaves beside our folder's name (28 at most), and the 58 that
+# ssh appends: a hash, and some letters more while it opens the socket.
+LONGEST_ROOT = 20
 
 
 @contextmanager
@@ -16,8 +19,8 @@ def run_directory() -> Iterator[Path]:
     """
     Make a folder that only this user can read, and remove it with all in it at the end.
 
-    The name is short, since the path of a Unix socket has room for 108 bytes, and
-    carries the process id: what a killed run left behind is swept by the next one.
+    The path is short, wherever TMPDIR points, since that of a Unix socket has little room.
+    The name carries the process id: what a killed run left behind is swept by the next one.
     """
     _sweep()
     path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=_root()))
@@ -63,4 +66,5 @@ def _sweep() -> None:
 
 
 def _root() -> Path:
-    return Path(tempfile.gettempdir())
+    chosen = Path(tempfile.gettempdir())
+    return chosen if len(os.fsencode(chosen)) <= LONGEST_ROOT else Path("/tmp")  # noqa: S108 - a folder of mode 0700 is made in it

@@ -1,8 +1,19 @@
-"""What a role brings along for its modules is found as it is on a machine."""
+"""The command line to try, and a role's own modules, found as they are on a machine."""
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import ansible.module_utils
+import pytest
+from commandline import Labkit
 
 for folder in sorted(Path(__file__).parents[2].glob("roles/*/module_utils")):
     ansible.module_utils.__path__.append(str(folder))
+
+
+@pytest.fixture
+def labkit(tmp_path: Path) -> Iterator[Labkit]:
+    one = Labkit(tmp_path)
+    yield one
+    shutil.rmtree(one.scratch)

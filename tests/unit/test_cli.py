@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commandline import Labkit
 
 VERBS = (
     ["provision"],
@@ -20,32 +21,6 @@ OPTIONS = [
     *("--vault-password-file", "--ask-vault-pass", "--verbose"),
     *("--retry-failed", "--no-verify", "--json", "--plain"),
 ]
-
-
-@pytest.fixture
-def labkit(tmp_path: Path) -> "Labkit":
-    return Labkit(tmp_path)
-
-
-class Labkit:
-    """Runs the command line in a folder of its own, off any terminal."""
-
-    def __init__(self, place: Path) -> None:
-        self.folder, self.scratch = place / "class", place / "scratch"
-        self.folder.mkdir()
-        self.scratch.mkdir()
-
-    def __call__(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "labkit", *arguments],
-            cwd=self.folder,
-            env={**os.environ, "TMPDIR": str(self.scratch), **variables},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
 
 
 @pytest.mark.parametrize("verb", [[], *VERBS], ids=lambda verb: " ".join(verb) or "labkit")
