@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from getpass import getpass
 from pathlib import Path
@@ -139,11 +139,42 @@ def about_the_class(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def _offer_roles(_context: click.Context, _option: click.Parameter, typed: str) -> list[str]:
+    from labkit.paths import role_names
+
+    return _offer(typed, role_names())
+
+
+def _offer_machines(context: click.Context, _option: click.Parameter, typed: str) -> list[str]:
+    """Offer the machines and seats that an earlier run met: to ask Ansible would take seconds."""
+    from labkit.record import latest_verdicts
+
+    inventory = context.params.get("inventory")
+    if inventory is None:
+        return []
+    try:
+        known = latest_verdicts(inventory if inventory.is_dir() else inventory.parent)
+    except (LabkitError, OSError):
+        return []
+    return _offer(typed, {*known, *(one["seat"] for one in known.values())})
+
+
+def _offer(typed: str, names: Iterable[str]) -> list[str]:
+    before, comma, begun = typed.rpartition(",")
+    return [f"{before}{comma}{name}" for name in sorted(names) if name.startswith(begun)]
+
+
 FILE = click.Path(path_type=Path)
 EXISTING = click.Path(path_type=Path, exists=True, dir_okay=False)
 CLASS_OPTIONS = (
     click.option("-i", "--inventory", type=FILE, required=True, help="The class's inventory."),
-    click.option("-l", "--limit", metavar="PATTERN", help="Only these machines, seats or groups."),
+    click.option(
+        "-l",
+        "--limit",
+        metavar="PATTERN",
+        shell_complete=_offer_machines,
+        help="Only these machines, seats or groups.",
+    ),
     click.option("-e", "--extra-vars", multiple=True, metavar="VARS", help="Variables, or @file."),
     click.option(
         "-f",
@@ -182,7 +213,13 @@ CLASS_OPTIONS = (
 
 @labkit.command()
 @about_the_class
-@click.option("-t", "--tags", metavar="TAGS", help="Only these roles, as preflight,images.")
+@click.option(
+    "-t",
+    "--tags",
+    metavar="TAGS",
+    shell_complete=_offer_roles,
+    help="Only these roles, as preflight,images.",
+)
 @click.option("-C", "--check", is_flag=True, help="Only say what would change.")
 @click.option("-D", "--diff", is_flag=True, help="Show how files change.")
 @click.option("--no-verify", is_flag=True, help="Skip the checks; no machine is called ready then.")

@@ -161,3 +161,50 @@ cli.main()
 
     assert said.returncode == code
     assert said.stderr == ("interrupted\n" if code == 130 else "labkit: a\n  → b\n")
+
+
+def complete(labkit: Labkit, line: str) -> list[str]:
+    """Return what the shell would offer at the end of a line."""
+    words = line.split(" ")
+    said = subprocess.run(
+        [Path(sys.executable).with_name("labkit")],
+        cwd=labkit.folder,
+        env=labkit.environment(
+            {
+                "_LABKIT_COMPLETE": "bash_complete",
+                "COMP_WORDS": line,
+                "COMP_CWORD": str(len(words) - 1),
+            }
+        ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return [offer.partition(",")[2] for offer in said.stdout.splitlines()]
+
+
+def test_the_shell_completes_verbs_options_and_roles(labkit: Labkit) -> None:
+    assert complete(labkit, "labkit prov") == ["provision"]
+    assert "--limit" in complete(labkit, "labkit verify --l")
+    assert complete(labkit, "labkit provision --tags preflight,i") == ["preflight,images"]
+
+
+def test_the_shell_completes_machines_and_seats_of_an_earlier_run(labkit: Labkit) -> None:
+    (labkit.folder / ".labkit").mkdir()
+    (labkit.folder / ".labkit" / "verdicts.json").write_text('{"vm1": {"seat": "seat01"}}')
+
+    assert complete(labkit, "labkit verify -i class.ini --limit ") == ["seat01", "vm1"]
+    assert "vm1" not in complete(labkit, "labkit verify --limit ")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_can_be_installed(labkit: Labkit, shell: str) -> None:
+    script = subprocess.run(
+        [Path(sys.executable).with_name("labkit")],
+        env=labkit.environment({"_LABKIT_COMPLETE": f"{shell}_source"}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert f"{shell}_complete" in script.stdout
