@@ -92,6 +92,17 @@ def test_an_inventory_that_is_a_directory(write: Write, read: Read) -> None:
     assert {one.inputs["attendee_name"] for one in known.machines} == {"maria"}
 
 
+def test_what_labkit_keeps_in_an_inventory_that_is_a_directory_is_no_machine(
+    write: Write, read: Read
+) -> None:
+    write("class/known_hosts", "192.0.2.11 ssh-ed25519 AAAA\n")
+    write("class/logins.csv", "seat,machine,address,user,password\nvm1,vm1,h,student,k7wm\n")
+    write("class/engine.lock.json", "{}")
+    known = read(write("class/hosts.ini", "vm1\n").parent)
+
+    assert [one.name for one in known.machines] == ["vm1"]
+
+
 def test_without_a_group_machines_every_host_outside_depot_is_one(write: Write, read: Read) -> None:
     known = read(write("class.ini", "vm1\n[other]\nvm2\n[depot]\ncache\n"))
 

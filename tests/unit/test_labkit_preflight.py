@@ -8,6 +8,8 @@ from ansible.module_utils import labkit_kernel as kernel
 from ansible.module_utils import labkit_machine as looking
 from ansible.module_utils import labkit_routes as routes
 
+from labkit import refusals
+
 NEEDS = {"memory_mb": 700, "docker_disk_mb": 2000, "root_disk_mb": 1000}
 
 
@@ -76,11 +78,14 @@ def test_a_provisioned_machine_is_not_refused_for_what_it_holds_already() -> Non
 @pytest.mark.parametrize("name", ["seat01-vm1", "a", "vm1.class.example", "Seat1"])
 def test_a_host_name_is_taken(name: str) -> None:
     assert judgement.is_host_name(name)
+    # labkit says so before the machine does.
+    assert refusals.is_host_name(name)
 
 
 @pytest.mark.parametrize("name", ["seat_01", "192.0.2.11", "::1", "-a", "a-", "", "a" * 65, "ä"])
 def test_what_cannot_be_a_host_name_is_refused(name: str) -> None:
     assert not judgement.is_host_name(name)
+    assert not refusals.is_host_name(name)
 
 
 def test_a_copied_machine_without_an_id_is_named() -> None:
