@@ -10,7 +10,14 @@ SETUP = pathlib.Path(__file__).parents[2] / "script/setup"
 
 def setup(commands: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["bash", "-c", f". {SETUP}; python={sys.executable}; {commands}", "setup", *map(str, arguments)],
+        [
+            "bash",
+            "-c",
+            f". {SETUP}; python={sys.executable}; {commands}",
+            "setup",
+            *map(str, arguments),
+        ],
+        check=False,
         capture_output=True,
         text=True,
         timeout=60,
