@@ -228,6 +228,11 @@ def docker(*arguments: str) -> str:
     return done.stdout
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what wants bare machines before all that provisions them, in whichever file it stands."""
+    items.sort(key=lambda item: "cold" in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     """A class of one seat with three bare machines."""
