@@ -274,13 +274,24 @@ DIRECTORY = click.argument("directory", type=FILE, default="sandbox")
 @click.option(
     "--machines-per-seat", type=int, default=3, show_default=True, help="Machines for each."
 )
-def up(directory: Path, seats: int, machines_per_seat: int) -> int:
+@click.option(
+    "--release",
+    type=click.Choice(["trixie", "bookworm"]),
+    help="Debian 13 or 12.  [default: trixie]",
+)
+def up(directory: Path, seats: int, machines_per_seat: int, release: str | None) -> int:
     """Make the machines, and an ordinary class folder DIRECTORY for them [default: sandbox]."""
     from labkit import sandbox as box
 
     began = time.monotonic()
     with _steps() as steps:
-        box.up(directory, seats=seats, machines_per_seat=machines_per_seat, tell=steps.tell)
+        box.up(
+            directory,
+            seats=seats,
+            machines_per_seat=machines_per_seat,
+            release=release,
+            tell=steps.tell,
+        )
     click.echo(
         f"{seats * machines_per_seat} machines are up after {time.monotonic() - began:.0f} s. Next:"
     )

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
+# What a machine is unless another release is asked for.
 RELEASE = "trixie"
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
@@ -32,17 +33,17 @@ class Archive:
         )
 
 
-def debian_archives() -> tuple[Archive, ...]:
+def debian_archives(release: str) -> tuple[Archive, ...]:
     """
-    Return the mirrors of Debian that the box itself uses, with the suites of our release.
+    Return the mirrors of Debian that the box itself uses, with the suites of the release.
 
     Empty where the box uses none (Ubuntu): the tools' own defaults then apply.
     """
     form = "$(CREATED_BY)|$(ORIGIN)|$(COMPONENT)|$(CODENAME)|$(REPO_URI)"
-    return read_targets(_ask("apt-get", "indextargets", "--format", form))
+    return read_targets(_ask("apt-get", "indextargets", "--format", form), release)
 
 
-def read_targets(listing: str) -> tuple[Archive, ...]:
+def read_targets(listing: str, release: str) -> tuple[Archive, ...]:
     """Pick the main and the security mirror out of `apt-get indextargets`."""
     found: dict[bool, str] = {}
     for line in listing.splitlines():
@@ -53,9 +54,9 @@ def read_targets(listing: str) -> tuple[Archive, ...]:
             found.setdefault("security" in codename or "security" in uri, uri.rstrip("/"))
     if False not in found:
         return ()
-    archives = [Archive(found[False], (RELEASE, f"{RELEASE}-updates"))]
+    archives = [Archive(found[False], (release, f"{release}-updates"))]
     if True in found:
-        archives.append(Archive(found[True], (f"{RELEASE}-security",)))
+        archives.append(Archive(found[True], (f"{release}-security",)))
     return tuple(archives)
 
 

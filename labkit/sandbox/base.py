@@ -1,4 +1,4 @@
-"""Gets debian:trixie: from Docker Hub, or bootstrapped from the distribution's packages."""
+"""Gets the base image of Debian: from Docker Hub, or bootstrapped from Debian's packages."""
 
 import shutil
 import subprocess
@@ -14,67 +14,77 @@ from labkit.sandbox import apt
 from labkit.sandbox.build import STAND_IN
 
 REPOSITORY = "debian"
-BASE = f"{REPOSITORY}:{apt.RELEASE}"
 
 
-def ensure_base(client: DockerClient, *, reaches_hub: bool, tell: Callable[[str], None]) -> None:
+def base_name(release: str) -> str:
+    """Return the image's name, such as "debian:trixie"."""
+    return f"{REPOSITORY}:{release}"
+
+
+def ensure_base(
+    client: DockerClient, release: str, *, reaches_hub: bool, tell: Callable[[str], None]
+) -> None:
     """
-    See to it that the engine has debian:trixie, the real one where Docker Hub can be reached.
+    See to it that the engine has the release's image, the real one if Docker Hub can be reached.
 
     Raises:
         ControllerError: It can be neither pulled nor bootstrapped.
     """
-    present = _labels(client)
+    base = base_name(release)
+    present = _labels(client, base)
     if present is not None and not (reaches_hub and STAND_IN.items() <= present.items()):
         return
     if reaches_hub:
-        tell(f"pulling {BASE}")
+        tell(f"pulling {base}")
         try:
-            client.images.pull(BASE)
+            client.images.pull(base)
         except DockerException as error:
-            raise ControllerError(f"Docker Hub did not give us {BASE}: {error}") from error
+            raise ControllerError(f"Docker Hub did not give us {base}: {error}") from error
     else:
-        tell(f"bootstrapping {BASE} from Debian's packages, since Docker Hub cannot be reached")
-        _bootstrap(client)
+        tell(f"bootstrapping {base} from Debian's packages, since Docker Hub cannot be reached")
+        _bootstrap(client, release)
 
 
-def _labels(client: DockerClient) -> dict[str, str] | None:
+def _labels(client: DockerClient, base: str) -> dict[str, str] | None:
     try:
-        return dict(client.images.get(BASE).labels)
+        return dict(client.images.get(base).labels)
     except ImageNotFound:
         return None
 
 
-def _bootstrap(client: DockerClient) -> None:
+def _bootstrap(client: DockerClient, release: str) -> None:
+    base = base_name(release)
     if shutil.which("mmdebstrap") is None:
         raise ControllerError(
-            f"Docker Hub cannot be reached, and mmdebstrap, which makes {BASE} without it, is "
+            f"Docker Hub cannot be reached, and mmdebstrap, which makes {base} without it, is "
             "missing.",
             hint="script/setup installs it.",
         )
     with tempfile.TemporaryDirectory(prefix="labkit-base-") as folder:
         archive = Path(folder) / "root.tar"
-        made = subprocess.run(_command(archive), check=False, capture_output=True, text=True)
+        made = subprocess.run(
+            _command(archive, release), check=False, capture_output=True, text=True
+        )
         if made.returncode != 0:
             end = "\n".join(made.stderr.splitlines()[-6:])
-            raise ControllerError(f"mmdebstrap could not make {BASE}:\n{end}")
+            raise ControllerError(f"mmdebstrap could not make {base}:\n{end}")
         client.api.import_image_from_file(
             str(archive),
             repository=REPOSITORY,
-            tag=apt.RELEASE,
+            tag=release,
             changes=[*(f"LABEL {key}={value}" for key, value in STAND_IN.items()), 'CMD ["bash"]'],
         )
 
 
-def _command(archive: Path) -> list[str]:
-    sources = [line for mirror in apt.debian_archives() for line in mirror.lines()]
+def _command(archive: Path, release: str) -> list[str]:
+    sources = [line for mirror in apt.debian_archives(release) for line in mirror.lines()]
     return [
         "mmdebstrap",
         "--quiet",
         "--variant=minbase",
         # It copies these from the box, whose name and resolver are none of a machine's business.
         '--customize-hook=rm -f "$1/etc/hostname" "$1/etc/resolv.conf"',
-        apt.RELEASE,
+        release,
         str(archive),
         *sources,
     ]

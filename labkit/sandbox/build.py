@@ -41,7 +41,11 @@ def pack(files: Mapping[str, tuple[bytes, int]], owner: int = 0) -> bytes:
 
 
 def build(
-    client: DockerClient, context: Mapping[str, tuple[bytes, int]], tag: str, labels: dict[str, str]
+    client: DockerClient,
+    context: Mapping[str, tuple[bytes, int]],
+    tag: str,
+    labels: dict[str, str],
+    arguments: dict[str, str] | None = None,
 ) -> None:
     """
     Build the context's Dockerfile and tag the image.
@@ -56,6 +60,7 @@ def build(
             custom_context=True,
             tag=tag,
             labels=labels,
+            buildargs=arguments,
             rm=True,
             forcerm=True,
             decode=True,

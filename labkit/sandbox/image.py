@@ -1,4 +1,4 @@
-"""The image of a bare machine, built from debian:trixie and what only this box knows."""
+"""The image of a bare machine, built from Debian's and what only this box knows."""
 
 import contextlib
 import hashlib
@@ -9,11 +9,12 @@ from docker import DockerClient
 from docker.errors import APIError, ImageNotFound
 
 from labkit.sandbox import apt, box
-from labkit.sandbox.base import BASE, ensure_base
+from labkit.sandbox.base import base_name, ensure_base
 from labkit.sandbox.build import build, pack, read_folder
 
 REPOSITORY = "labkit-machine"
-_MARK = "labkit.machine-image"
+# Its value is the release; the containers made of the image have it too.
+MARK = "labkit.machine-image"
 
 _SOURCES = Path(__file__).parent / "machine"
 _BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -21,30 +22,32 @@ _BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 Files = dict[str, tuple[bytes, int]]
 
 
-def ensure_image(client: DockerClient, *, reaches_hub: bool, tell: Callable[[str], None]) -> str:
+def ensure_image(
+    client: DockerClient, release: str, *, reaches_hub: bool, tell: Callable[[str], None]
+) -> str:
     """
     Return the tag of the machine's image, built only if this very image is not there yet.
 
     Raises:
         ControllerError: The base cannot be had or the build failed.
     """
-    ensure_base(client, reaches_hub=reaches_hub, tell=tell)
+    ensure_base(client, release, reaches_hub=reaches_hub, tell=tell)
     context = read_folder(_SOURCES)
-    context |= {f"files/{path}": file for path, file in box_files().items()}
-    base = str(client.images.get(BASE).id)
-    key = hashlib.sha256(base.encode() + pack(context)).hexdigest()[:12]
+    context |= {f"files/{path}": file for path, file in box_files(release).items()}
+    base = base_name(release)
+    key = hashlib.sha256(str(client.images.get(base).id).encode() + pack(context)).hexdigest()[:12]
     tag = f"{REPOSITORY}:{key}"
     try:
         client.images.get(tag)
     except ImageNotFound:
-        tell(f"building the machine's image from {BASE}")
-        build(client, context, tag, {_MARK: "true"})
-        _forget_older(client, tag)
+        tell(f"building the machine's image from {base}")
+        build(client, context, tag, {MARK: release}, {"RELEASE": release})
+        _forget_older(client, release, tag)
     return tag
 
 
-def _forget_older(client: DockerClient, newest: str) -> None:
-    for image in client.images.list(filters={"label": _MARK}):
+def _forget_older(client: DockerClient, release: str, newest: str) -> None:
+    for image in client.images.list(filters={"label": f"{MARK}={release}"}):
         for tag in image.tags:
             if tag != newest:
                 # The engine refuses where a machine still uses it.
@@ -52,7 +55,7 @@ def _forget_older(client: DockerClient, newest: str) -> None:
                     client.images.remove(tag)
 
 
-def box_files() -> Files:
+def box_files(release: str) -> Files:
     """
     Return the files that let a machine, or a container on it, use the box's package mirrors.
 
@@ -60,7 +63,7 @@ def box_files() -> Files:
     """
     # Never empty, since COPY refuses a folder that does not exist.
     files: Files = {"etc/apt/apt.conf.d/50sandbox": (apt.options().encode(), 0o644)}
-    archives = apt.debian_archives()
+    archives = apt.debian_archives(release)
     if archives:
         stanzas = "\n".join(archive.stanza() for archive in archives)
         files["etc/apt/sources.list"] = (b"# See sources.list.d/debian.sources\n", 0o644)

@@ -10,6 +10,7 @@ from docker import DockerClient
 
 from labkit.errors import BadInput, ControllerError
 from labkit.sandbox import (
+    apt,
     boot,
     box,
     classfolder,
@@ -52,9 +53,13 @@ class Status:
     stand_ins: bool
 
 
-def up(directory: Path, *, seats: int, machines_per_seat: int, tell: Tell) -> None:
+def up(
+    directory: Path, *, seats: int, machines_per_seat: int, release: str | None = None, tell: Tell
+) -> None:
     """
     Make a class of bare machines and its folder, or what is missing of them.
+
+    The release is Debian's name for it; machines that are there keep the one they have.
 
     Raises:
         BadInput: The counts or the directory will not do; nothing was touched.
@@ -64,9 +69,11 @@ def up(directory: Path, *, seats: int, machines_per_seat: int, tell: Tell) -> No
     classfolder.check(directory)
     client = engine.connect()
     sandbox = plan.sandbox_id(directory)
-    _refuse_to_shrink(machines.find(client, sandbox), planned)
+    present = machines.find(client, sandbox)
+    _refuse_to_shrink(present, planned)
+    release = _release(present, release)
     found = box.look()
-    tag = image.ensure_image(client, reaches_hub=found.reaches_hub, tell=tell)
+    tag = image.ensure_image(client, release, reaches_hub=found.reaches_hub, tell=tell)
     subnet = network.ensure_network(client, sandbox)
     public_key = classfolder.write_class(
         directory, [(one.name, one.seat, one.address(subnet)) for one in planned]
@@ -130,6 +137,16 @@ def _refuse_to_shrink(present: list[machines.Found], planned: list[plan.PlannedM
             f"The sandbox has more machines than that: {', '.join(surplus)}.",
             hint="Run `labkit sandbox down` first, or ask for as many.",
         )
+
+
+def _release(present: list[machines.Found], wanted: str | None) -> str:
+    there = present[0].release if present else ""
+    if there and wanted not in {None, there}:
+        raise BadInput(
+            f"The sandbox's machines are Debian {there}.",
+            hint="Run `labkit sandbox down` first, or leave --release out.",
+        )
+    return wanted or there or apt.RELEASE
 
 
 def _inputs_for(

@@ -12,7 +12,7 @@ from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container
 
 from labkit.errors import ControllerError
-from labkit.sandbox import plan
+from labkit.sandbox import image, plan
 from labkit.sandbox.build import pack
 from labkit.sandbox.recipe import ACCOUNT, ACCOUNT_ID, Recipe, container_config
 
@@ -26,6 +26,7 @@ class Found:
     """One machine of a sandbox as the engine knows it; `state` is Docker's word for it."""
 
     name: str
+    release: str
     seat: str
     address: str
     state: str
@@ -52,6 +53,7 @@ def find(client: DockerClient, sandbox: str) -> list[Found]:
         found.append(
             Found(
                 name=container.labels.get("labkit.machine", str(container.name)),
+                release=container.labels.get(image.MARK, ""),
                 seat=container.labels.get("labkit.seat", ""),
                 address=fixed.get("IPv4Address", ""),
                 state=container.status,

@@ -12,7 +12,8 @@ from docker import DockerClient
 
 from labkit import paths
 from labkit.errors import ControllerError
-from labkit.sandbox.base import BASE
+from labkit.sandbox.apt import RELEASE
+from labkit.sandbox.base import base_name, ensure_base
 from labkit.sandbox.build import STAND_IN, build, pack, read_folder
 from labkit.sandbox.image import Files, box_files
 from labkit.sandbox.upload import Registry
@@ -26,6 +27,8 @@ class StandIn:
     tags: tuple[str, ...]
 
 
+# Whatever the machines are: an attendee's container has an image of its own.
+BASE = base_name(RELEASE)
 STAND_INS = (StandIn("hello-world", ("latest",)), StandIn("ubuntu", ("24.04", "latest")))
 
 
@@ -38,6 +41,7 @@ def ensure_stand_ins(client: DockerClient, registry: Registry, tell: Callable[[s
     Raises:
         ControllerError: The sources or a compiler are missing, or a build failed.
     """
+    ensure_base(client, RELEASE, reaches_hub=False, tell=tell)
     for image in STAND_INS:
         sources = _sources(client, image)
         mark = f"source-{hashlib.sha256(pack(sources)).hexdigest()[:12]}"
@@ -72,7 +76,7 @@ def _sources(client: DockerClient, image: StandIn) -> Files:
     if f"FROM {BASE}".encode() in sources["Dockerfile"][0]:
         # A new base, or other mirrors of the box, make another image.
         sources["base"] = (str(client.images.get(BASE).id).encode(), 0o644)
-        sources |= {f"files/{path}": file for path, file in box_files().items()}
+        sources |= {f"files/{path}": file for path, file in box_files(RELEASE).items()}
     return sources
 
 

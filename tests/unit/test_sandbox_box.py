@@ -15,7 +15,7 @@ Packages|Debian|main|bookworm-security|http://mirror.example/debian-security/
 
 
 def test_the_boxs_mirrors_serve_our_release() -> None:
-    main, security = apt.read_targets(MIRRORS)
+    main, security = apt.read_targets(MIRRORS, "trixie")
 
     assert main == apt.Archive("http://mirror.example/debian", ("trixie", "trixie-updates"))
     assert security == apt.Archive("http://mirror.example/debian-security", ("trixie-security",))
@@ -25,13 +25,13 @@ def test_the_boxs_mirrors_serve_our_release() -> None:
 def test_a_box_that_never_updated_its_lists_still_names_its_mirrors() -> None:
     unknown = MIRRORS.replace("|Debian|", "||")
 
-    assert apt.read_targets(unknown) == apt.read_targets(MIRRORS)
+    assert apt.read_targets(unknown, "trixie") == apt.read_targets(MIRRORS, "trixie")
 
 
 def test_a_box_with_ubuntus_mirrors_only_leaves_the_choice_to_the_tools() -> None:
     line = "Packages|Ubuntu|main|noble|http://mirror.example/ubuntu/\n"
 
-    assert apt.read_targets(line) == ()
+    assert apt.read_targets(line, "trixie") == ()
 
 
 def test_only_options_that_hold_on_a_machine_are_handed_on() -> None:
