@@ -22,6 +22,13 @@ def test_the_boxs_mirrors_serve_our_release() -> None:
     assert main.lines()[0] == "deb http://mirror.example/debian trixie main"
 
 
+def test_a_machine_of_an_older_release_gets_that_releases_suites() -> None:
+    main, security = apt.read_targets(MIRRORS, "bookworm")
+
+    assert main.suites == ("bookworm", "bookworm-updates")
+    assert security.suites == ("bookworm-security",)
+
+
 def test_a_box_that_never_updated_its_lists_still_names_its_mirrors() -> None:
     unknown = MIRRORS.replace("|Debian|", "||")
 
