@@ -25,6 +25,16 @@ def test_a_failure_tells_apts_reasons_and_not_its_pages() -> None:
     ]
 
 
+def test_why_dpkg_refused_an_archive_stands_on_its_next_line() -> None:
+    errors = (
+        "dpkg: error processing archive /var/cache/apt/archives/docker-ce-cli.deb (--unpack):\n"
+        " trying to overwrite '/usr/share/man/man1/docker.1.gz', which is also in package docker-ce\n"
+        "E: Sub-process /usr/bin/dpkg returned an error code (1)\n"
+    )
+
+    assert "which is also in package docker-ce\nE:" in apt.explain("Unpacking ...\n", errors)
+
+
 @pytest.mark.parametrize(
     ("said", "expected"),
     [

@@ -14,7 +14,10 @@ _OPTIONS = (
     # What somebody changed in a package's own files stays.
     *("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"),
 )
-_REASONS = re.compile(r"^(?:E:|W:|dpkg:| .*(?:Depends|Conflicts|Breaks):).*", re.MULTILINE)
+# dpkg says what is wrong on the lines after its name.
+_REASONS = re.compile(
+    r"^(?:E:|W:| .*(?:Depends|Conflicts|Breaks):).*|^dpkg:.*(?:\n[ \t].*)*", re.MULTILINE
+)
 _LOCKED = re.compile(r"Could not get lock|Unable to (?:acquire|lock)|is another process using it")
 _HOLDER = re.compile(r"Could not get lock (\S+?)\. It is held by process (\d+) \(([^)]*)\)")
 _LOCK = re.compile(r"(?:Could not get lock |Unable to .* lock \()(\S+?)(?:\)|\.? )")

@@ -39,7 +39,6 @@ WRAPPER = Path("/usr/local/bin/docker-compose")
 WRAPPER_TEXT = (
     '#!/bin/sh\n# Made by labkit: the old command runs Compose v2.\nexec docker compose "$@"\n'
 )
-# Of apt's pages of output, what went wrong stands in these lines.
 
 
 def apt_command(choice: dict[str, object], *, apparmor: bool) -> list[str]:
@@ -85,7 +84,11 @@ def apply(module: AnsibleModule) -> None:
     if choice["install"] or choice["remove"]:
         kernel = Path("/sys/module/apparmor/parameters/enabled")
         apparmor = kernel.exists() and kernel.read_text().startswith("Y")
+        held = module.run_command(["apt-mark", "showhold"])[1].split()
         done = apt_get(*apt_command(choice, apparmor=apparmor))
+        if done.wrong and held:
+            # apt lets go of them before it fails, and the next upgrade would take what is here.
+            module.run_command(["apt-mark", "hold", *held])
         if done.waiting:
             module.exit_json(changed=False, **done.result())
         if done.wrong:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from pathlib import Path
 
@@ -12,7 +14,8 @@ DOCUMENTATION = r"""
 module: labkit_engine_service
 short_description: Run the Docker engine with its current settings
 description:
-  - Enables and starts the engine, and restarts it if daemon.json is newer than the process.
+  - Enables and starts the engine, and restarts it if daemon.json is newer than the process,
+    or if its program was replaced since (Debian's own packages leave the old one running).
     (A handler would not do, since a run that is cut short forgets it.)
   - Containers that ran before are started again.
 options:
@@ -26,13 +29,16 @@ EXAMPLES = r"""
   labkit_engine_service: {containers: "{{ __docker_engine_install.containers }}"}
 """
 RETURN = r"""
-restarted: {description: The settings asked for a restart., type: bool, returned: success}
+restarted: {description: Settings or packages asked for a restart., type: bool, returned: success}
 revived: {description: Containers that were started again., type: list, returned: success}
 """
 
 CONFIGURATION = Path("/etc/docker/daemon.json")
 # The engine writes it when it starts.
 PID_FILE = Path("/run/docker.pid")
+UNITS = ("containerd.service", "docker.service")
+# What Linux adds to the name of a running program whose file is gone: proc_pid_exe(5).
+GONE = " (deleted)"
 
 
 def needs_restart(configured: float, started: float, now: float) -> bool:
@@ -53,6 +59,19 @@ class Service:
     def systemctl(self, *words: str) -> bool:
         """Run systemctl and tell whether it succeeded."""
         return bool(self.module.run_command(["systemctl", *words])[0] == 0)
+
+    def replaced(self) -> list[str]:
+        """Return those units that still run the program of an earlier package."""
+        found = []
+        for unit in UNITS:
+            pid = self.module.run_command(
+                ["systemctl", "show", "--property=MainPID", "--value", unit]
+            )[1]
+            # No process has the number 0, nor a unit that does not run any other.
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/{pid.strip()}/exe").endswith(GONE):  # noqa: PTH115  (no file has such a name)
+                    found.append(unit)
+        return found
 
     def docker(self, *words: str) -> list[str]:
         """Return what the client printed, line by line."""
@@ -107,7 +126,8 @@ def main() -> None:
     containers = list(module.params["containers"])
     enabled = service.systemctl("is-enabled", "--quiet", "docker.service")
     active = service.systemctl("is-active", "--quiet", "docker.service")
-    restart = (
+    replaced = service.replaced()
+    restart = bool(replaced) or (
         active
         and CONFIGURATION.exists()
         and PID_FILE.exists()
@@ -121,7 +141,8 @@ def main() -> None:
         service.systemctl("enable", "docker.service", "containerd.service")
     if restart or not active:
         service.systemctl("reset-failed", "docker.service", "docker.socket")
-        if not service.systemctl("restart" if restart else "start", "docker.service"):
+        units = sorted({*replaced, "docker.service"})
+        if not service.systemctl("restart" if restart else "start", *units):
             service.fail("The engine does not start:")
     service.wait(module.params["timeout"])
     revived = service.revive(containers)
