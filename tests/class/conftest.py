@@ -157,7 +157,15 @@ class Room:
         return done.stdout
 
     def address(self, machine: str) -> str:
-        return next(row["address"] for row in self.logins() if row["machine"] == machine)
+        """Return a machine's address as the inventory has it, also before any provision."""
+        lines = (line.split() for line in self.inventory.read_text().splitlines())
+        words = next(words for words in lines if words and words[0] == machine)
+        return next(word for word in words if word.startswith("ansible_host=")).partition("=")[2]
+
+    @property
+    def gateway(self) -> str:
+        """The box's own address in the class's network."""
+        return self.address(MACHINES[0]).rpartition(".")[0] + ".1"
 
     def _ssh_arguments(self) -> tuple[str, ...]:
         known = self.directory / "known_hosts"

@@ -191,8 +191,7 @@ def daemon_settings(room: Room) -> dict:
 
 def test_a_registrys_own_answer_is_told(class_: Room) -> None:
     failing = ["limited", "broken", "silent", "cut"]
-    gateway = class_.address(VM1).rpartition(".")[0] + ".1"
-    with faulty_registry(gateway) as registry:
+    with faulty_registry(class_.gateway) as registry:
         wanted = {
             # By name, not as a mirror: after that the engine would go on to Docker Hub.
             "docker_engine_daemon": {

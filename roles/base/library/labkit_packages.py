@@ -61,16 +61,22 @@ def lists_age() -> float:
 
 
 def install(names: list[str], cache_seconds: int) -> Answer:
-    """Install packages, with package lists that are young enough."""
+    """
+    Install packages, with package lists that are young enough.
+
+    One source that apt cannot read is no failure yet: the others may have all that is wanted,
+    and a stale source of Docker's is removed only later.
+    """
     fresh = lists_age() < cache_seconds
-    if not fresh and (updated := apt_get("update")).wrong:
+    updated = Answer("") if fresh else apt_get("update")
+    if updated.waiting:
         return updated
     words = ("install", "--yes", "--no-install-recommends", "--", *names)
     done = apt_get(*words)
     if done.wrong and not done.waiting and fresh and not apt_get("update").wrong:
         # Young lists may still name what the mirror has replaced since.
         done = apt_get(*words)
-    return done
+    return done._replace(wrong=f"{updated.wrong}\n{done.wrong}".strip()) if done.wrong else done
 
 
 def main() -> None:
