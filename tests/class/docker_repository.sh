@@ -95,7 +95,7 @@ export GNUPGHOME="$PWD/keys"
 mkdir -m 700 keys
 gpg --batch --passphrase '' --quick-generate-key 'Docker Release (labkit tests)' rsa3072 sign never
 cd /repository/debian
-gpg --armor --export > gpg
+gpg --armor --output /repository/debian/gpg --export
 gpg --with-colons --fingerprint | sed -n '/^fpr/{s/fpr:*//; s/://; p; q}' > /repository/fingerprint
 for release in $releases; do
   codename=${release#*~}

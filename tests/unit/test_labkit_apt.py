@@ -77,7 +77,9 @@ def test_a_held_lock_is_seen_in_the_words_of_this_boxs_apt(tmp_path: Path) -> No
         assert process.stdout
         process.stdout.readline()
         answer = apt.apt_get("update", "-o", lists)
+        silent = apt.holder("", f"E: Unable to acquire the lock ({tmp_path}/lock), is another…")
         process.communicate(b"\n")
 
     assert f"(process {process.pid}) holds {tmp_path}/lock" in answer.waiting
+    assert silent.endswith(f" (process {process.pid}) holds {tmp_path}/lock")
     assert answer.result()["problems"][0]["what"].endswith(answer.waiting)
