@@ -23,7 +23,7 @@ class OverLine(BaseBackend):  # type: ignore[misc] # testinfra's types are not r
     def run(self, command: str, *args: str, **kwargs: Any) -> CommandResult:
         """Run a line of sh; `stdin` (bytes) and `limit` (seconds) are ours."""
         text = self.quote(command, *args)
-        answer = self._line.ask(
+        answer = self._line.ask_root(
             self._wrap(text),
             kwargs.get("stdin", b""),
             kwargs.get("limit", PATIENCE_TO_ANSWER),
@@ -37,7 +37,7 @@ class OverLine(BaseBackend):  # type: ignore[misc] # testinfra's types are not r
 
 def as_root(name: str, line: Line) -> Host:
     """Return the machine as root sees it."""
-    return _host(OverLine(name, line, line.as_root))
+    return _host(OverLine(name, line, str))
 
 
 def as_attendee(name: str, line: Line, attendee: str) -> Host:
@@ -47,7 +47,7 @@ def as_attendee(name: str, line: Line, attendee: str) -> Host:
     runuser makes a login session without asking anybody's sudoers for leave.
     """
     login = f"exec runuser -l {shlex.quote(attendee)} -c "
-    return _host(OverLine(name, line, lambda text: line.as_root(login + shlex.quote(text))))
+    return _host(OverLine(name, line, lambda text: login + shlex.quote(text)))
 
 
 def _host(backend: OverLine) -> Host:

@@ -104,7 +104,7 @@ IDENTITY = "; ".join(
 def _identity(line: Line) -> dict[str, str]:
     """Return what must be this machine's alone in the class; "" for what it lacks."""
     names = ("hostname", "machine_id", "engine_id", "host_key")
-    answer = line.ask(line.as_root(IDENTITY)).stdout.decode(errors="replace")
+    answer = line.ask_root(IDENTITY).stdout.decode(errors="replace")
     return dict(zip(names, (answer + "\n" * len(names)).split("\n"), strict=False))
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from labkit.checks.shell import Ended, Late, Shell
 from labkit.ssh import Connection, command
 
 # ssh's own limits (ConnectTimeout, keep-alives) end most waits earlier and say why; this
@@ -45,6 +46,7 @@ class Line:
         self._socket = socket
         self._environment = environment
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the connection
+        self._shell: Shell | None = None
         self._master = self._open()
         self._sudo = "" if self._greeting() == 0 else self._find_sudo()
 
@@ -56,6 +58,33 @@ class Line:
     def as_root(self, line: str) -> str:
         """Return the line for the login shell that runs a line of sh as root."""
         return f"{self._sudo}sh -c {shlex.quote(line)}"
+
+    def ask_root(
+        self,
+        line: str,
+        stdin: bytes = b"",
+        limit: float = PATIENCE_TO_ANSWER,
+    ) -> subprocess.CompletedProcess[bytes]:
+        """
+        Return what root was answered to a line of sh.
+
+        Raises:
+            Unreachable: The connection is gone.
+            NoAnswer: The line was still running after `limit` seconds.
+        """
+        if stdin:
+            return self.ask(self.as_root(line), stdin, limit)
+        try:
+            shell = self._shell = self._shell or self._open_shell()
+            return shell.ask(line, limit)
+        except (Ended, Late) as error:
+            if self._shell:
+                self._shell.close()
+                self._shell = None
+            if isinstance(error, Ended) and self._ended():
+                raise Unreachable(self._said()) from None
+            said = f"within {limit:g} s" if isinstance(error, Late) else "before the shell ended"
+            raise NoAnswer(f"no answer {said}") from None
 
     def ask(
         self,
@@ -89,6 +118,8 @@ class Line:
 
     def close(self) -> None:
         """End the connection."""
+        if self._shell:
+            self._shell.close()
         self._master.terminate()
         self._master.wait()
         self._errors.close()
@@ -110,6 +141,21 @@ class Line:
             env=dict(self._environment),
             bufsize=0,
         )
+
+    def _open_shell(self) -> Shell:
+        def opening() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                command(self._connection, self.as_root("exec sh"), first=self._sharing("no")),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                env=dict(self._environment),
+                bufsize=0,
+            )
+
+        shell = Shell(opening, self._secret() if self._sudo == SUDO_WITH_PASSWORD else b"")
+        shell.await_ready(PATIENCE_TO_CONNECT)
+        return shell
 
     def _greeting(self) -> int:
         """Return the user id that we are on the machine, once the connection stands."""

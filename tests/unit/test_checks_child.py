@@ -82,10 +82,7 @@ def identity(place: Path) -> dict[str, str]:
         text = text.replace(folder, f"{place}{folder}")
 
     class Here:
-        def as_root(self, line: str) -> str:
-            return line
-
-        def ask(self, _: str) -> subprocess.CompletedProcess[bytes]:
+        def ask_root(self, _: str) -> subprocess.CompletedProcess[bytes]:
             return subprocess.run(["sh", "-c", text], capture_output=True, check=False)
 
     return child._identity(Here())  # type: ignore[arg-type]  # noqa: SLF001 - a line to no machine

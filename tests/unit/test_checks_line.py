@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,10 +35,12 @@ def put(tmp_path: Path) -> Callable[[str, str], None]:
     """Put a program onto the machine."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name in ("cat", "sh", "sleep", "true"):
-        (folder / name).symlink_to(f"/bin/{name}")
+    for name in ("cat", "mktemp", "rm", "sh", "sleep", "true", "wc"):
+        (folder / name).symlink_to(shutil.which(name) or name)
 
     def put(name: str, text: str) -> None:
+        # It may be a link to this box's own program.
+        (folder / name).unlink(missing_ok=True)
         (folder / name).write_text(text)
         (folder / name).chmod(0o700)
 
@@ -91,6 +94,7 @@ def test_sudos_password_is_for_sudo_alone(dial: Open, put: Callable[[str, str], 
 
     assert line.ask(line.as_root("cat"), b"given").stdout == b"given"
     assert line.ask("cat", b"given").stdout == b"given"
+    assert line.ask_root("cat; echo mine").stdout == b"mine\n"
 
 
 @pytest.mark.parametrize("password", [None, "wrong"])
@@ -132,6 +136,55 @@ def test_a_command_that_takes_too_long_does_not_cost_the_connection(dial: Open) 
     assert time.monotonic() - before < 5
     assert line.alive
     assert line.ask("echo hello").stdout == b"hello\n"
+
+
+def test_roots_questions_share_one_shell(dial: Open, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    line = dial(f"echo one more >>{shlex.quote(str(log))}")
+    answers = [
+        line.ask_root(text)
+        for text in ("echo it\\'s\necho $0; exit 3", "printf a; echo b >&2", "cat")
+    ]
+
+    assert [(one.returncode, one.stdout, one.stderr) for one in answers] == [
+        (3, b"it's\nsh\n", b""),
+        (0, b"a", b"b\n"),
+        (0, b"", b""),
+    ]
+    assert log.read_text().count("one more") == 2, "the connection itself, and the shell"
+
+
+def test_the_shell_leaves_nothing_on_the_machine(
+    dial: Open, put: Callable[[str, str], None], tmp_path: Path
+) -> None:
+    (place := tmp_path / "shells").mkdir()
+    put("mktemp", f"#!/bin/sh\n{shutil.which('mkdir')} {place}/one; echo {place}/one\n")
+    line = dial()
+    line.ask_root("true")
+    there = list(place.iterdir())
+    line.close()
+    deadline = time.monotonic() + 5
+    while list(place.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    assert there
+    assert not list(place.iterdir())
+
+
+def test_a_question_of_roots_that_takes_too_long_costs_its_shell_alone(dial: Open) -> None:
+    line = dial()
+    with pytest.raises(NoAnswer, match=r"within 0.2 s"):
+        line.ask_root("exec sleep 30", limit=0.2)
+
+    assert line.ask_root("echo hello").stdout == b"hello\n"
+
+
+def test_a_shell_that_ends_is_told_apart_from_a_machine_that_does(dial: Open) -> None:
+    line = dial()
+    with pytest.raises(NoAnswer, match="before the shell ended"):
+        line.ask_root("kill $PPID")
+    with pytest.raises(Unreachable):
+        line.ask_root(f"kill {line._master.pid} $PPID")  # noqa: SLF001 - nobody else knows it
 
 
 def test_a_command_may_itself_end_with_sshs_own_exit_code(dial: Open) -> None:
