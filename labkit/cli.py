@@ -222,9 +222,15 @@ CLASS_OPTIONS = (
 )
 @click.option("-C", "--check", is_flag=True, help="Only say what would change.")
 @click.option("-D", "--diff", is_flag=True, help="Show how files change.")
+@click.option("--full", is_flag=True, help="Run all roles, also where every promise is kept.")
 @click.option("--no-verify", is_flag=True, help="Skip the checks; no machine is called ready then.")
 def provision(**given: Any) -> int:
-    """Turn bare machines into workshop machines, and check every one."""
+    """
+    Turn bare machines into workshop machines, and check every one.
+
+    Machines that went through all roles before, with the same inputs, are checked first: roles run
+    only where a promise is not kept.
+    """
     _require_ansible()
     from labkit.provision import Options
     from labkit.provision import provision as run
@@ -236,6 +242,7 @@ def provision(**given: Any) -> int:
         forks=given["forks"],
         retry_failed=given["retry_failed"],
         verify=not given["no_verify"],
+        full=given["full"],
     )
     with _show(given, "provision") as show:
         return _finish(run(_request(given), options, show), given, "provision")

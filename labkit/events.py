@@ -8,6 +8,8 @@ from typing import Any
 
 # Lines of a machine's answer that are shown; the whole of it is in the record.
 ANSWER_LINES = 12
+# How a check's detail begins that the instructor should hear although nothing is wrong.
+NOTE = "note: "
 
 
 class Kind(StrEnum):

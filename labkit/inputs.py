@@ -35,6 +35,9 @@ def convert(specs: Specs, inputs: Mapping[str, Any]) -> tuple[dict[str, Any], li
             value = inputs.get(name)
             if value is None:
                 continue
+            if option["type"] == "str" and isinstance(value, float):
+                wrong.append(f"{name}: {value} is a number, from which YAML drops zeros; quote it")
+                continue
             # The default is in the value already, and no template here.
             kind = {name: {key: one for key, one in option.items() if key != "default"}}
             result = ArgumentSpecValidator(kind).validate({name: value})

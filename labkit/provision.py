@@ -1,12 +1,15 @@
 """The verb `provision`: make the machines of a class into workshop machines, then check each."""
 
 import json
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
+from labkit.applied import Fingerprints
 from labkit.classroom import Class, Machine, Request, read_class
 from labkit.display import Show
 from labkit.events import Event, Kind
@@ -18,11 +21,13 @@ from labkit.refusals import refuse_unknown_tags
 from labkit.run import Run, choose, interruptible
 from labkit.runner import Play, Stop, run_playbook
 from labkit.scratch import run_directory, secret_file
-from labkit.verdicts import PROVISIONED, Progress, State
+from labkit.verdicts import DRIFTED, PROVISIONED, Progress, State
 from labkit.verify import Checks
 
 # More forks than this cost the controller more than they gain (ANSIBLE_FORKS beats it).
 MOST_FORKS = 50
+# Machines on which something drifted share a playbook run if they are found within this time.
+GATHER_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +40,26 @@ class Options:
     forks: int | None = None
     retry_failed: bool = False
     verify: bool = True
+    full: bool = False
+
+    @property
+    def looks_first(self) -> bool:
+        """Whether a machine on which every promise is kept is left alone."""
+        return self.whole and self.verify and not self.full
+
+    @property
+    def whole(self) -> bool:
+        """Whether every role runs for real where any does."""
+        return not self.check and self.tags is None
 
 
 def provision(request: Request, options: Options, show: Show) -> list[Progress]:
     """
-    Run all roles on the chosen machines, each machine's checks as soon as it has them behind it.
+    Bring the chosen machines to where every check passes.
+
+    A machine to which the same was applied before is checked first, and has its roles run only
+    if a promise is not kept; any other has its roles run, and then is checked. No machine waits
+    for another.
 
     Returns:
         One finished Progress per chosen machine; an empty list if nothing was left to retry.
@@ -61,37 +81,42 @@ def provision(request: Request, options: Options, show: Show) -> list[Progress]:
         play = Play(
             playbook=content() / "playbooks" / "provision.yml",
             inventory=request.inventory,
-            machines=[one.name for one in machines],
+            machines=(),
             directory=scratch,
             environment=known.environment,
             arguments=_arguments(request, options, known.vault_password_files, scratch, handed),
-            forks=options.forks or min(len(machines), MOST_FORKS),
+            forks=options.forks or MOST_FORKS,
         )
         with Record(known.directory, "provision", dry=options.check) as record:
             run = Run(machines, known.directory / "known_hosts", record, show)
-            return _drive(run, play, options, known)
+            return _drive(run, play, options, known, record)
 
 
-def _drive(
-    run: Run,
-    play: Play,
-    options: Options,
-    known: Class,
-) -> list[Progress]:
-    stop = Stop()
-    forks = options.forks or MOST_FORKS
+def _drive(run: Run, play: Play, options: Options, known: Class, record: Record) -> list[Progress]:
+    stop, prints = Stop(), Fingerprints(known)
     with (
         interruptible(stop),
-        Checks(run, known, play.directory, forks) as checks,
-        ThreadPoolExecutor(1) as pool,
+        Checks(run, known, play.directory, play.forks) as checks,
+        Roles(run, play, record, stop) as roles,
     ):
-        playing = pool.submit(run_playbook, play, run.put, stop)
+        for machine in run.machines.values():
+            if options.looks_first and prints.unchanged(machine):
+                checks.try_first(machine)
+            else:
+                roles.submit(machine)
+        roles.start()
 
         def busy() -> bool:
-            return not playing.done() or (checks.busy and not stop.asked)
+            roles.start(more_to_come=checks.trying)
+            return roles.busy or (checks.busy and not stop.asked)
 
         def pass_on(event: Event) -> None:
-            if event.step == PROVISIONED and event.kind is Kind.OK:
+            machine = run.machines[event.machine]
+            if event.step == DRIFTED:
+                roles.submit(machine)
+            elif event.step == PROVISIONED and event.kind is Kind.OK:
+                if options.whole:
+                    record.apply(machine.name, prints.of(machine))
                 _provisioned(run, event.machine, options, checks.submit)
 
         try:
@@ -101,8 +126,59 @@ def _drive(
             stop.asked = True
             raise
         if not stop.asked:
-            playing.result()
+            roles.result()
         return run.close(interrupted=stop.asked)
+
+
+class Roles:
+    """The playbook runs of one provision: machines go in, and each run takes all that wait."""
+
+    def __init__(self, run: Run, play: Play, record: Record, stop: Stop) -> None:
+        self._run, self._play, self._record, self._stop = run, play, record, stop
+        self._waiting: list[Machine] = []
+        self._since = 0.0
+        self._pool = ThreadPoolExecutor()
+        self._runs: list[Future[None]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a playbook runs."""
+        return not all(one.done() for one in self._runs)
+
+    def submit(self, machine: Machine) -> None:
+        """Have all roles run on a machine."""
+        self._since = self._since if self._waiting else time.monotonic()
+        self._waiting.append(machine)
+
+    def start(self, *, more_to_come: bool = False) -> None:
+        """Start a playbook run of all that wait, unless others may join them in a moment."""
+        late = time.monotonic() - self._since > GATHER_SECONDS
+        if not self._waiting or self._stop.asked or (more_to_come and not late):
+            return
+        names = [one.name for one in self._waiting]
+        self._waiting.clear()
+        if not self._record.dry:
+            self._record.begin(names)
+        folder = self._play.directory / f"run-{len(self._runs)}"
+        folder.mkdir()
+        play = replace(
+            self._play,
+            machines=names,
+            directory=folder,
+            forks=min(self._play.forks, len(names)),
+        )
+        self._runs.append(self._pool.submit(run_playbook, play, self._run.put, self._stop))
+
+    def result(self) -> None:
+        """Raise what a playbook run could not tell by any event."""
+        for one in self._runs:
+            one.result()
 
 
 def _provisioned(

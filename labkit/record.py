@@ -17,6 +17,7 @@ from labkit.events import Event
 from labkit.verdicts import GOOD, Progress
 
 KEPT_RUNS = 10
+APPLIED = "applied.json"
 
 
 class Record:
@@ -34,6 +35,7 @@ class Record:
         self.run = self.folder / "runs" / f"{stamp}-{verb}"
         self.run.mkdir(parents=True, mode=0o700)
         # Line by line, for whoever looks on, and for what a killed run leaves.
+        self._applied = _read(self.folder / APPLIED)
         self._events = (self.run / "events.jsonl").open("w", buffering=1, encoding="utf-8")
         _forget_oldest(self.folder / "runs")
 
@@ -56,12 +58,28 @@ class Record:
         if (lock := event.data.get("lock")) and not self.dry:
             lock_engine(self.class_directory, lock)
 
+    def begin(self, machines: Iterable[str]) -> None:
+        """Forget what was applied to machines on which roles begin: they may end half way."""
+        for machine in machines:
+            self._applied.pop(machine, None)
+        _write(self.folder / APPLIED, self._applied)
+
+    def apply(self, machine: str, fingerprint: str) -> None:
+        """Keep what was applied to a machine, written down with the verdicts."""
+        self._applied[machine] = fingerprint
+
     def close(self, verdicts: Iterable[Progress]) -> None:
         """Write down what became of each machine."""
         said = {one.machine: _verdict(one) for one in verdicts}
         _write(self.run / "verdicts.json", said)
         if not self.dry:
+            _write(self.folder / APPLIED, self._applied)
             _write(self.folder / "verdicts.json", {**latest_verdicts(self.class_directory), **said})
+
+
+def applied(class_directory: Path) -> dict[str, str]:
+    """Return machine → the fingerprint of what a whole run of its roles last applied to it."""
+    return _read(class_directory / ".labkit" / APPLIED)
 
 
 def latest_verdicts(class_directory: Path) -> dict[str, Any]:

@@ -44,9 +44,16 @@ class Stop:
     """A request to end a run, which may come from a signal handler at any time."""
 
     def __init__(self) -> None:
+        self.asked = False
+
+
+class _Interrupt:
+    """Passes a request to stop on to one playbook's process."""
+
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
         self._process: int | None = None
         self._since: float | None = None
-        self.asked = False
 
     def met(self, process: int | None) -> None:
         """Learn the playbook's process id, which stands in every event."""
@@ -54,7 +61,7 @@ class Stop:
 
     def due(self) -> bool:
         """Pass the interrupt on once, and tell after a grace that the rest may be killed."""
-        if not self.asked:
+        if not self._stop.asked:
             return False
         if self._since is None:
             self._since = time.monotonic()
@@ -75,17 +82,18 @@ def run_playbook(play: Play, tell: Callable[[Event], None], stop: Stop) -> None:
         LabkitError: The run could not start, or Ansible gave up before its first task.
     """
     met = False
+    interrupt = _Interrupt(stop)
 
     def handle(raw: Mapping[str, Any]) -> bool:
         nonlocal met
-        stop.met(raw.get("pid"))
+        interrupt.met(raw.get("pid"))
         event = read_event(raw)
         if event is not None:
             met = True
             tell(event)
         return False
 
-    runner = _prepare(play, handle, stop)
+    runner = _prepare(play, handle, interrupt)
     runner.run()
     if not met and not stop.asked:
         raise LabkitError(
@@ -94,7 +102,7 @@ def run_playbook(play: Play, tell: Callable[[Event], None], stop: Stop) -> None:
         )
 
 
-def _prepare(play: Play, handle: Callable[[Mapping[str, Any]], bool], stop: Stop) -> Any:
+def _prepare(play: Play, handle: Callable[[Mapping[str, Any]], bool], interrupt: _Interrupt) -> Any:
     hosts = play.directory / "limit"
     hosts.write_text("\n".join(play.machines) + "\n", encoding="utf-8")
     folder = play.directory / "runner"
@@ -109,7 +117,7 @@ def _prepare(play: Play, handle: Callable[[Mapping[str, Any]], bool], stop: Stop
         quiet=True,
         suppress_env_files=True,
         event_handler=handle,
-        cancel_callback=stop.due,
+        cancel_callback=interrupt.due,
     )
     runner.config.pexpect_timeout = POLL_SECONDS
     # As with plain Ansible, a relative path in the inventory starts where the command was typed.

@@ -8,6 +8,8 @@ from labkit.events import Event, Kind, Reason
 CHECKS = "checks"
 # The last task of the playbook: a machine that gets here has all its roles behind it.
 PROVISIONED = "Ready to be checked"
+# A check made before any role found that one is needed.
+DRIFTED = "drifted"
 
 
 class State(StrEnum):

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from labkit.classroom import Class, Machine, Request, read_class
 from labkit.display import Show
-from labkit.events import Event, Kind, Reason
+from labkit.events import NOTE, Event, Kind, Reason
 from labkit.hold import hold
 from labkit.logins import needs_password, read_passwords
 from labkit.record import Record, locked_engine
@@ -14,12 +14,10 @@ from labkit.refusals import refuse_unwritable
 from labkit.run import Checked, Run, choose, interruptible
 from labkit.runner import Stop
 from labkit.scratch import run_directory
-from labkit.verdicts import CHECKS, Progress
+from labkit.verdicts import CHECKS, DRIFTED, Progress
 from labkit.verifier import CheckResult, Finished, Verifier, junit
 
 MOST_AT_ONCE = 50
-# A check skipped for a reason that the instructor should hear says so in this way.
-NOTE = "note: "
 KINDS = {
     "passed": Kind.OK,
     "failed": Kind.FAILED,
@@ -75,6 +73,7 @@ class Checks:
         self._run, self._directory = run, known.directory
         self._seats = known.seats()
         self._passwords = read_passwords(known.directory / "logins.csv")
+        self._trials: dict[str, list[CheckResult]] = {}
         self._verifier = Verifier(scratch, forks, self._tell)
 
     def __enter__(self) -> Self:
@@ -88,9 +87,24 @@ class Checks:
         """Whether a machine is still being checked."""
         return self._verifier.busy
 
+    @property
+    def trying(self) -> bool:
+        """Whether a machine is on trial."""
+        return bool(self._trials)
+
     def submit(self, machine: Machine) -> None:
         """Have a machine checked from now on."""
         self._verifier.submit(self._describe(machine))
+
+    def try_first(self, machine: Machine) -> None:
+        """
+        Have a machine checked on trial: one on which a promise is not kept gets no verdict.
+
+        The run is told of it by one event, DRIFTED, which names the promises.
+        """
+        self._trials[machine.name] = []
+        self._run.put(Event(Kind.START, machine.name, "see whether all is as it was left", CHECKS))
+        self.submit(machine)
 
     def _describe(self, machine: Machine) -> dict[str, Any]:
         wanted = needs_password(machine.inputs)
@@ -106,6 +120,22 @@ class Checks:
         }
 
     def _tell(self, said: CheckResult | Finished) -> None:
+        held = self._trials.get(said.machine)
+        if held is None:
+            self._pass_on(said)
+        elif isinstance(said, CheckResult):
+            held.append(said)
+        else:
+            if broken := [one.promise for one in held if one.outcome == "failed"]:
+                note = f"not as it was left: {'; '.join(broken)}"
+                self._run.put(Event(Kind.NOTE, said.machine, DRIFTED, CHECKS, notes=(note,)))
+            else:
+                for one in held:
+                    self._pass_on(one)
+                self._pass_on(said)
+            del self._trials[said.machine]
+
+    def _pass_on(self, said: CheckResult | Finished) -> None:
         if isinstance(said, Finished):
             identity = {"identity": dict(said.identity)} if said.identity else {}
             self._run.put(Event(Kind.NOTE, said.machine, "checked", CHECKS, data=identity))
@@ -124,6 +154,6 @@ def read_result(result: CheckResult) -> Event:
         reasons = (Reason(result.promise, answer, result.todo),)
     elif kind is Kind.UNREACHABLE:
         reasons = (Reason("Check the machine", result.seen, ""),)
-    skipped = kind is Kind.SKIPPED and result.detail.startswith(NOTE)
-    notes = (result.detail.removeprefix(NOTE),) if skipped else ()
+    told = result.detail.startswith(NOTE)
+    notes = (result.detail.removeprefix(NOTE),) if told else ()
     return Event(kind, result.machine, result.promise, CHECKS, result.seconds, reasons, notes)

@@ -9,6 +9,13 @@ from testinfra.host import Host
 from labkit.checks import backend
 from labkit.checks.child import SUBJECT
 from labkit.checks.machine import Machine
+from labkit.checks.promise import Note
+
+
+@pytest.fixture
+def note(request: pytest.FixtureRequest) -> Note:
+    """Give a way to tell the instructor something although nothing is wrong."""
+    return lambda text: request.node.user_properties.append(("note", text))
 
 
 @pytest.fixture(scope="session")

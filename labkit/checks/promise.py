@@ -1,4 +1,8 @@
-"""How a check says that a promise is not kept."""
+"""How a check says that a promise is not kept, or what the instructor should know all the same."""
+
+from collections.abc import Callable
+
+Note = Callable[[str], None]
 
 
 class Unkept(AssertionError):

@@ -7,6 +7,7 @@ import pytest
 
 from labkit.checks.line import NoAnswer, Unreachable
 from labkit.checks.promise import Unkept
+from labkit.events import NOTE
 
 Tell = Callable[[Mapping[str, Any]], None]
 
@@ -39,6 +40,7 @@ class Reporter:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Tell a check once: when it has run, or when it could not start or tidy up."""
+        notes = [str(text) for name, text in report.user_properties if name == "note"]
         if report.when == "call" or not report.passed:
             self._tell(
                 {
@@ -46,6 +48,7 @@ class Reporter:
                     "promise": report.promise,
                     "outcome": getattr(report, "outcome_word", report.outcome),
                     "seconds": round(report.duration, 3),
+                    **({"detail": f"{NOTE}{'; '.join(notes)}"} if notes else {}),
                     **getattr(report, "reason", {}),
                 },
             )

@@ -1,12 +1,17 @@
 """The Docker engine and its commands."""
 
+import json
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from testinfra.host import Host
 
 from labkit.checks.machine import Machine
 from labkit.checks.promise import promise
+
+SETTINGS = "/etc/docker/daemon.json"
 
 
 def test_the_engine_runs_and_starts_at_every_boot(host: Host, machine: Machine) -> None:
@@ -18,6 +23,53 @@ def test_the_engine_runs_and_starts_at_every_boot(host: Host, machine: Machine) 
         expected="docker.service to be active and enabled",
         seen=", ".join((seen.stdout + seen.stderr).split("\n")).strip(", "),
         todo=f"look why with: journalctl -u docker; then {machine.repair('docker_engine')}",
+    )
+
+
+def lacking(
+    wanted: Mapping[str, Any], seen: Mapping[str, Any], but: Mapping[str, Any] | None = None
+) -> list[str]:
+    """
+    Return the names of settings that are not as wanted, those inside of others with a dot.
+
+    What `but` sets, too, does not count.
+    """
+    found = []
+    for name, value in wanted.items():
+        there, other = seen.get(name), (but or {}).get(name)
+        if isinstance(value, Mapping) and isinstance(there, Mapping):
+            inner = other if isinstance(other, Mapping) else None
+            found += [f"{name}.{one}" for one in lacking(value, there, inner)]
+        elif there != value and other is None:
+            found.append(name)
+    return found
+
+
+def test_the_engine_has_the_settings_of_the_class(host: Host, machine: Machine) -> None:
+    own = machine.inputs.get("docker_engine_daemon") or {}
+    defaults = dict(machine.inputs.get("docker_engine_daemon_defaults") or {})
+    if own.get("log-driver", defaults.get("log-driver")) != defaults.get("log-driver"):
+        defaults.pop("log-opts", None)  # another driver has others
+    seen = host.run(f"cat {SETTINGS}")
+    try:
+        settings = dict(json.loads(seen.stdout))
+    except (ValueError, TypeError):
+        settings = {}
+    wrong = lacking(own, settings) + lacking(defaults, settings, but=own)
+    # The engine writes its pid file when it starts; a date that is still to come says nothing.
+    newer = host.run(f"find {SETTINGS} -newer /run/docker.pid ! -newermt now").stdout
+
+    promise(
+        not wrong,
+        expected=f"{SETTINGS} to hold what the class wants",
+        seen=f"other values, or none, of {', '.join(wrong)} {seen.stderr}",
+        todo=machine.repair("docker_engine"),
+    )
+    promise(
+        not newer,
+        expected=f"an engine that started after {SETTINGS} was written",
+        seen="an older one",
+        todo=machine.repair("docker_engine"),
     )
 
 

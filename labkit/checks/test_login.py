@@ -80,6 +80,18 @@ def test_the_attendees_account_is_open(host: Host, machine: Machine) -> None:
     )
 
 
+def test_the_attendee_has_sudo_only_where_the_class_says_so(host: Host, machine: Machine) -> None:
+    wanted = bool(machine.inputs.get("attendee_sudo"))
+    there = host.run("test -e /etc/sudoers.d/labkit-attendee").succeeded
+
+    promise(
+        there == wanted,
+        expected=f"{'a' if wanted else 'no'} file /etc/sudoers.d/labkit-attendee",
+        seen="one" if there else "none",
+        todo=machine.repair("attendee"),
+    )
+
+
 def test_the_attendees_keys_are_authorized(host: Host, machine: Machine) -> None:
     """The attendee's keys are authorized; that they open is his to try, who has the other half."""
     keys = [key.strip() for key in machine.inputs.get("attendee_keys") or []]

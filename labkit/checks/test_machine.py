@@ -1,13 +1,18 @@
-"""The machine itself: its name, its clock, its disk, and that nobody upgrades it meanwhile."""
+"""The machine itself: its name, its tools, its clock, its disk, and that it is left in peace."""
 
+import re
 import time
+from shlex import quote
 
+import pytest
 from testinfra.host import Host
 
 from labkit.checks.machine import Machine
 from labkit.checks.promise import promise
 
 CLOCK_SECONDS = 5.0
+# Those that the role base knows; whichever there is keeps the clock.
+TIME_SERVICES = ("chrony", "ntpsec", "ntp", "openntpd", "systemd-timesyncd")
 
 
 def test_the_machine_has_its_name(host: Host, machine: Machine) -> None:
@@ -18,6 +23,56 @@ def test_the_machine_has_its_name(host: Host, machine: Machine) -> None:
         seen == wanted,
         expected=f"the host name {wanted}",
         seen=seen,
+        todo=machine.repair("base"),
+    )
+
+
+def test_the_workshops_tools_are_there(host: Host, machine: Machine) -> None:
+    names = machine.inputs.get("base_packages") or []
+    form = "${Package} ${db:Status-Status}\\n"
+    seen = host.run(f"dpkg-query --show --showformat='{form}' -- {' '.join(map(quote, names))}")
+    there = set(re.findall("^(.*) installed$", seen.stdout, re.MULTILINE))
+    missing = [name for name in names if name not in there]
+
+    promise(
+        not missing,
+        expected=f"the packages {', '.join(names)}",
+        seen=f"no {', '.join(missing)}",
+        todo=machine.repair("base"),
+    )
+
+
+def test_text_is_utf_8(host: Host, machine: Machine) -> None:
+    seen = host.run("cat /etc/default/locale")
+
+    promise(
+        re.search(r"^LANG=\S*utf-?8", seen.stdout, re.IGNORECASE | re.MULTILINE),
+        expected="LANG in /etc/default/locale to be a UTF-8 locale",
+        seen=seen.stdout or seen.stderr,
+        todo=machine.repair("base"),
+    )
+
+
+def test_the_clock_is_kept_right(host: Host, machine: Machine) -> None:
+    if host.run("systemd-detect-virt --quiet --container").succeeded:
+        pytest.skip("a container has the clock of its box")
+    seen = host.run(f"systemctl is-active {' '.join(TIME_SERVICES)}")
+
+    promise(
+        "active" in seen.stdout.split(),
+        expected=f"one of {', '.join(TIME_SERVICES)} to be active",
+        seen=", ".join(seen.stdout.split()),
+        todo=machine.repair("base"),
+    )
+
+
+def test_cloud_init_leaves_names_alone(host: Host, machine: Machine) -> None:
+    seen = host.run("! command -v cloud-init || test -s /etc/cloud/cloud.cfg.d/99_labkit.cfg")
+
+    promise(
+        seen.succeeded,
+        expected="/etc/cloud/cloud.cfg.d/99_labkit.cfg to keep cloud-init off names",
+        seen="cloud-init, and no such file",
         todo=machine.repair("base"),
     )
 

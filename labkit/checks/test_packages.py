@@ -95,3 +95,17 @@ def test_no_upgrade_replaces_the_engine_during_the_class(engine: Engine, machine
         seen=f"not held: {', '.join(loose)}" if loose else "no package of an engine",
         todo=machine.repair("docker_engine"),
     )
+
+
+def test_apt_knows_where_the_engine_came_from(host: Host, machine: Machine) -> None:
+    if machine.inputs.get("docker_engine_source") != "docker":
+        pytest.skip("the engine comes from the distribution")
+    url = machine.inputs.get("docker_engine_repository_url")
+    seen = host.run("cat /etc/apt/sources.list.d/docker.sources; cat /etc/apt/keyrings/docker.asc")
+
+    promise(
+        seen.succeeded and f"URIs: {url}" in seen.stdout,
+        expected=f"apt's source docker.sources to name {url}, and its key",
+        seen=seen.stderr or seen.stdout.partition("-----BEGIN")[0],
+        todo=machine.repair("docker_engine"),
+    )

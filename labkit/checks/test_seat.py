@@ -5,6 +5,7 @@ from testinfra.host import Host
 
 from labkit.checks.machine import Machine
 from labkit.checks.promise import promise
+from labkit.events import NOTE
 
 SWARM_PORTS = ("2377", "7946", "4789")
 # What each kernel feature is tried with; `unshare -n` keeps the machine's own network out of it.
@@ -78,9 +79,20 @@ def test_the_kernel_has_what_a_swarm_needs(host: Host, feature: str) -> None:
     )
 
 
+def test_packets_are_forwarded_now_and_after_a_boot(host: Host, machine: Machine) -> None:
+    seen = host.run("cat /proc/sys/net/ipv4/ip_forward /etc/sysctl.d/90-labkit.conf")
+
+    promise(
+        seen.stdout.startswith("1\n") and "net.ipv4.ip_forward = 1" in seen.stdout,
+        expected="net.ipv4.ip_forward to be 1, and /etc/sysctl.d/90-labkit.conf to keep it so",
+        seen=seen.stdout + seen.stderr,
+        todo=machine.repair("swarm_node"),
+    )
+
+
 def test_the_routing_mesh_can_work(host: Host, machine: Machine) -> None:
     if not machine.inputs.get("swarm_node_mesh"):
-        pytest.skip("note: no routing mesh on these machines")
+        pytest.skip(f"{NOTE}no routing mesh on these machines")
     seen = host.run("modprobe -q ip_vs; test -e /proc/net/ip_vs")
 
     promise(

@@ -46,7 +46,7 @@ def says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Says:
 
     def says(program: str, text: str, *, script: bool = False) -> None:
         (tmp_path / f"{program}.txt").write_text(text)
-        line = text if script else f"cat {tmp_path / program}.txt"
+        line = text if script else f"exec /bin/cat {tmp_path / program}.txt"
         (folder / program).write_text(f"#!/bin/sh\n{line}\n")
         (folder / program).chmod(0o700)
 
@@ -72,16 +72,30 @@ def test_the_files_of_an_app_are_those_that_an_attendee_sees(tmp_path: Path) -> 
 
 
 def test_a_file_that_is_missing_from_an_app_is_named(
-    host: Host, says: Says, tmp_path: Path
+    host: Host, says: Says, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "home"
     shutil.copytree(content() / "fortune-clock", home / "fortune-clock")
     says("getent", f"student:x:1000:1000::{home}:/bin/bash")
-    apps.test_the_app_is_staged(host, machine(), "fortune-clock")
+    monkeypatch.setattr(apps, "PRISTINE", content())
+    apps.test_the_app_is_staged(host, machine(), "fortune-clock", pytest.fail)
     (home / "fortune-clock" / "Dockerfile").unlink()
-    error = unkept(apps.test_the_app_is_staged, host, machine(), "fortune-clock")
+    error = unkept(apps.test_the_app_is_staged, host, machine(), "fortune-clock", pytest.fail)
 
     assert error.seen == "no Dockerfile"
+
+
+def test_a_file_that_the_attendee_changed_is_no_fault_but_told(
+    host: Host, says: Says, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apps, "PRISTINE", content())
+    shutil.copytree(content() / "fortune-clock", tmp_path / "home" / "fortune-clock")
+    says("getent", f"student:x:1000:1000::{tmp_path / 'home'}:/bin/bash")
+    (tmp_path / "home" / "fortune-clock" / "clock.sh").write_text("echo mine\n")
+    told: list[str] = []
+    apps.test_the_app_is_staged(host, machine(), "fortune-clock", told.append)
+
+    assert told == ["kept as the attendee changed them: fortune-clock/clock.sh"]
 
 
 PROGRESS = """#0 building with "default" instance using docker driver
@@ -347,6 +361,105 @@ def test_an_account_is_open_if_it_has_a_shell_and_no_end(
         login.test_the_attendees_account_is_open(host, machine())
     else:
         assert seen in unkept(login.test_the_attendees_account_is_open, host, machine()).seen
+
+
+def test_a_tool_that_is_not_installed_is_named(host: Host, says: Says) -> None:
+    says("dpkg-query", "vim installed\ncurl config-files\n")
+    check = itself.test_the_workshops_tools_are_there
+    check(host, machine(base_packages=["vim"]))
+
+    seen = unkept(check, host, machine(base_packages=["vim", "curl", "tmux"])).seen
+    assert seen == "no curl, tmux"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [("LANG=C.UTF-8\n", True), ("LANG=de_CH.utf8\n", True), ("#LANG=C.UTF-8\nLANG=C\n", False)],
+)
+def test_text_is_utf_8_if_the_login_says_so(
+    host: Host, says: Says, text: str, *, kept: bool
+) -> None:
+    says("cat", f"printf '{text}'", script=True)
+
+    if kept:
+        itself.test_text_is_utf_8(host, machine())
+    else:
+        assert "LANG=C" in unkept(itself.test_text_is_utf_8, host, machine()).seen
+
+
+def test_a_machine_with_a_clock_of_its_own_needs_somebody_to_keep_it(
+    host: Host, says: Says
+) -> None:
+    says("systemd-detect-virt", "exit 1", script=True)
+    says("systemctl", "inactive\nactive\n")
+    itself.test_the_clock_is_kept_right(host, machine())
+    says("systemctl", "inactive\nfailed\n")
+
+    assert unkept(itself.test_the_clock_is_kept_right, host, machine()).seen == "inactive, failed"
+
+
+def test_settings_inside_of_others_are_compared_one_by_one() -> None:
+    wanted = {"log-opts": {"max-size": "10m", "max-file": "3"}, "debug": False}
+    seen = {"log-opts": {"max-size": "50m", "max-file": "3"}, "hosts": []}
+
+    assert engine.lacking(wanted, {**wanted, "hosts": []}) == []
+    assert engine.lacking(wanted, seen) == ["log-opts.max-size", "debug"]
+    assert engine.lacking(wanted, seen, but={"log-opts": {"max-size": "50m"}}) == ["debug"]
+
+
+@pytest.mark.parametrize(
+    ("text", "newer", "seen"),
+    [
+        ('{"live-restore": false, "mtu": 1400, "x": 1}', "", None),
+        ('{"live-restore": true, "mtu": 1400}', "", "none, of live-restore"),
+        ("{", "", "none, of mtu, live-restore"),
+        ('{"live-restore": false, "mtu": 1400}', engine.SETTINGS, "an older one"),
+    ],
+)
+def test_an_engine_works_with_the_classs_settings(
+    host: Host, says: Says, text: str, newer: str, seen: str | None
+) -> None:
+    says("cat", f"echo '{text}'", script=True)
+    says("find", newer and f"echo {newer}", script=True)
+    check = engine.test_the_engine_has_the_settings_of_the_class
+    given = machine(
+        docker_engine_daemon={"mtu": 1400},
+        docker_engine_daemon_defaults={"live-restore": False, "mtu": 1500},
+    )
+
+    if seen is None:
+        check(host, given)
+    else:
+        assert seen in unkept(check, host, given).seen
+
+
+def test_sudo_is_as_the_class_wants_it(host: Host) -> None:
+    check = login.test_the_attendee_has_sudo_only_where_the_class_says_so
+    check(host, machine(attendee_sudo=False))
+
+    assert unkept(check, host, machine(attendee_sudo=True)).seen == "none"
+
+
+def test_packets_are_forwarded_if_the_kernel_and_its_settings_say_so(
+    host: Host, says: Says
+) -> None:
+    check = seat.test_packets_are_forwarded_now_and_after_a_boot
+    says("cat", "printf '1\\nnet.ipv4.ip_forward = 1\\n'", script=True)
+    check(host, machine())
+    for answer in ("0\\nnet.ipv4.ip_forward = 1\\n", "1\\n"):
+        says("cat", f"printf '{answer}'", script=True)
+        assert unkept(check, host, machine()).todo.endswith("--tags swarm_node")
+
+
+def test_docker_as_a_source_is_known_to_apt(host: Host, says: Says) -> None:
+    check = packages.test_apt_knows_where_the_engine_came_from
+    url = "https://mirror.example/linux"
+    given = machine(docker_engine_source="docker", docker_engine_repository_url=url)
+    says("cat", f"URIs: {url}/debian\n")
+    check(host, given)
+    says("cat", "URIs: https://other.example/linux/debian\n")
+
+    assert "other.example" in unkept(check, host, given).seen
 
 
 def test_a_clock_is_right_within_seconds(host: Host, says: Says) -> None:
