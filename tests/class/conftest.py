@@ -14,6 +14,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from snapshot import Snapshot, take
 
 from labkit.ssh import PASSWORD_ONLY, Connection, askpass, command
 
@@ -254,8 +255,15 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
 
 
 @pytest.fixture(scope="session")
-def cold(bare: Room) -> Answer:
+def untouched(bare: Room) -> Snapshot:
+    """What the first machine held before any provision."""
+    return take(lambda line: bare.as_root(MACHINES[0], line))
+
+
+@pytest.fixture(scope="session")
+def cold(bare: Room, untouched: Snapshot) -> Answer:
     """The first provision of the class."""
+    assert untouched.files
     return bare.labkit("provision")
 
 

@@ -35,7 +35,7 @@ def class_(room: Room) -> Iterator[Room]:
 
 
 def test_a_killed_and_a_frozen_machine_leave_the_third_alone(class_: Room) -> None:
-    run = class_.running("provision")
+    run = class_.running("provision", "--full")
     run.await_event(VM1, "base")
     docker("kill", class_.container(VM1))
     with class_.frozen(VM2):
@@ -55,7 +55,7 @@ def test_a_machine_off_the_network_is_unreachable_until_it_is_back(class_: Room)
     container = class_.container(VM3)
     (network,) = json.loads(docker("inspect", container))[0]["NetworkSettings"]["Networks"]
     address = class_.address(VM3)
-    run = class_.running("provision")
+    run = class_.running("provision", "--full")
     run.await_event(VM3, "base")
     docker("network", "disconnect", network, container)
     answer = run.finish()
@@ -86,7 +86,7 @@ def gone(run: Running) -> bool:
 def test_a_run_that_is_stopped_says_how_to_go_on(
     class_: Room, verb: str, signals: list[signal.Signals], code: int
 ) -> None:
-    run = class_.running(verb)
+    run = class_.running(verb, *(["--full"] if verb == "provision" else []))
     run.await_event(VM1, "base" if verb == "provision" else "checks")
     asked = time.monotonic()
     for number in signals:
@@ -103,7 +103,7 @@ def test_a_run_that_is_stopped_says_how_to_go_on(
 
 
 def test_a_killed_labkit_leaves_nothing_that_the_next_run_minds(class_: Room) -> None:
-    run = class_.running("provision")
+    run = class_.running("provision", "--full")
     run.await_event(VM1, "docker_engine")
     run.send(signal.SIGKILL)
     run.finish()

@@ -116,9 +116,9 @@ def test_plain_ansible_works_on_the_class_from_anywhere(room: Room, tmp_path: Pa
         assert done.stdout.count("(docker)") == 3
 
 
-def test_a_second_run_changes_nothing(room: Room) -> None:
+def test_a_second_run_of_all_roles_changes_nothing(room: Room) -> None:
     before = room.logins()
-    answer = room.labkit("provision")
+    answer = room.labkit("provision", "--full")
 
     assert answer.code == 0, answer.explain()
     changed = [
@@ -128,6 +128,63 @@ def test_a_second_run_changes_nothing(room: Room) -> None:
     ]
     assert changed == []
     assert room.logins() == before
+
+
+def parts(answer: Answer, machine: str) -> set[str]:
+    """Return which roles were at work on a machine; "checks" is where it was only looked at."""
+    events = [one for one in answer.lines if one["type"] == "event" and one["machine"] == machine]
+    return {one["part"] for one in events if one["kind"] != "note"}
+
+
+def test_where_every_promise_is_kept_no_role_runs(room: Room) -> None:
+    answer = room.labkit("provision")
+
+    assert answer.states == ALL_READY, answer.explain()
+    assert all(parts(answer, name) == {"checks"} for name in MACHINES)
+
+
+def test_roles_run_where_an_input_changed_whatever_the_checks_say(room: Room) -> None:
+    answer = room.labkit("provision", "--limit", "seat01-vm1", "-e", "images_patience=61")
+
+    assert answer.states == {"seat01-vm1": "ready"}, answer.explain()
+    assert "images" in parts(answer, "seat01-vm1")
+    assert "images" in parts(room.labkit("provision", "--limit", "seat01-vm1"), "seat01-vm1")
+
+
+# What each line does to a machine, and the promise that it breaks.
+DRIFT = {
+    "seat01-vm1": {
+        "apt-get -q -y remove tmux": "the workshops tools are there",
+        "rm /etc/sysctl.d/90-labkit.conf": "packets are forwarded now and after a boot",
+        "rm /etc/apt/apt.conf.d/99labkit-no-upgrades": "nothing upgrades itself during the class",
+    },
+    "seat01-vm2": {
+        "echo LANG=C > /etc/default/locale": "text is utf 8",
+        "hostname other": "the machine has its name",
+        "touch /etc/docker/daemon.json": "the engine has the settings of the class",
+        "touch /etc/sudoers.d/labkit-attendee": "the attendee has sudo only where the class says so",
+    },
+    "seat01-vm3": {
+        "gpasswd -d student docker": "the engine answers to the attendee without sudo",
+        "systemctl disable docker.service": "the engine runs and starts at every boot",
+        "sed -i /vm2/d /etc/hosts": "the seats machines have names",
+        "docker builder prune --all --force": "the first build hits the cache",
+    },
+}
+
+
+def test_what_drifted_is_named_and_repaired(room: Room) -> None:
+    for machine, done in DRIFT.items():
+        for line in done:
+            room.as_root(machine, line)
+
+    answer = room.labkit("provision")
+
+    assert answer.states == ALL_READY, answer.explain()
+    for machine, done in DRIFT.items():
+        notes = " ".join(answer.verdicts[machine]["notes"])
+        assert not [promise for promise in done.values() if promise not in notes], notes
+    assert parts(room.labkit("provision"), "seat01-vm1") == {"checks"}
 
 
 def test_verify_tells_every_promise_and_leaves_nothing_behind(room: Room, tmp_path: Path) -> None:
@@ -152,7 +209,7 @@ def test_a_container_and_a_volume_survive_a_run(room: Room) -> None:
     assert started.returncode == 0, started.stderr
     born = room.as_root("seat01-vm1", "docker inspect -f {{.State.StartedAt}} mine")
 
-    answer = room.labkit("provision", "--limit", "seat01-vm1")
+    answer = room.labkit("provision", "--full", "--limit", "seat01-vm1")
 
     assert answer.code == 0, answer.explain()
     assert room.as_root("seat01-vm1", "docker inspect -f {{.State.StartedAt}} mine") == born
@@ -200,9 +257,9 @@ def test_an_edited_file_survives_and_is_named(room: Room) -> None:
 
 
 def test_one_dead_machine_does_not_hold_up_the_class(room: Room) -> None:
-    undisturbed = room.labkit("provision")
+    undisturbed = room.labkit("provision", "--full")
     with room.stopped("seat01-vm2"):
-        answer = room.labkit("provision")
+        answer = room.labkit("provision", "--full")
 
     assert answer.code == 1
     assert answer.states == {**ALL_READY, "seat01-vm2": "unreachable"}

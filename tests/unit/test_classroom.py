@@ -303,6 +303,7 @@ def test_an_input_has_the_type_that_its_role_expects(write: Write, read: Read, g
     ("name", "value", "said"),
     [
         ("docker_engine_daemon", "[1, 2]", "docker_engine_daemon"),
+        ("docker_engine_version", "28.10", "docker_engine_version: 28.1 is a number"),
         ("docker_engine_source", "snap", "value of docker_engine_source must be one of"),
         ("attendee_sudo", "perhaps", "attendee_sudo"),
         ("images_pull", "[{tags: [a]}]", "missing required arguments: reference"),

@@ -1,5 +1,6 @@
 """What is wrong with a machine, and what the instructor reads about it."""
 
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from ansible.module_utils import labkit_machine as looking
 from ansible.module_utils import labkit_routes as routes
 
 from labkit import refusals
+from labkit.paths import content
 
 NEEDS = {"memory_mb": 700, "docker_disk_mb": 2000, "root_disk_mb": 1000}
 
@@ -51,6 +53,35 @@ def test_another_system_is_refused(different: dict[str, Any], said: str) -> None
     found = judgement.judge_system(machine(**different), "docker")
 
     assert [one["what"] for one in found] == [said]
+
+
+@pytest.mark.parametrize(
+    ("different", "source", "tested"),
+    [
+        ({}, "distribution", True),
+        ({}, "docker", True),
+        ({"release": "12"}, "docker", True),
+        ({"architecture": "arm64"}, "docker", False),
+        ({"distribution": "ubuntu", "release": "24.04"}, "docker", False),
+    ],
+)
+def test_a_system_that_no_test_runs_on_is_no_problem_but_told(
+    different: dict[str, Any], source: str, *, tested: bool
+) -> None:
+    system = machine(**different)
+
+    assert judgement.judge_system(system, source) == []
+    assert (judgement.untested(system, source) == []) is tested
+
+
+def test_the_readme_tells_the_same_systems_as_tested() -> None:
+    page = " ".join((content() / "README.md").read_text().split())
+    said = page.partition("Tested in CI: ")[2].partition("Supported, but not")[0]
+
+    assert {(name, release) for name, release, _ in judgement.TESTED} == {
+        (name.lower(), release.rstrip("."))
+        for name, release in re.findall(r"(Debian|Ubuntu) ([\d.]+)", said)
+    }
 
 
 def test_debian_12_needs_dockers_own_packages() -> None:

@@ -11,6 +11,7 @@ from labkit.events import Event, Kind, Reason
 from labkit.record import (
     KEPT_RUNS,
     Record,
+    applied,
     latest_verdicts,
     lock_engine,
     locked_engine,
@@ -127,3 +128,24 @@ def test_a_broken_record_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(BadInput, match=r"engine\.lock\.json"):
         locked_engine(tmp_path)
+
+
+def test_what_was_applied_is_forgotten_as_roles_begin_and_kept_as_they_end(tmp_path: Path) -> None:
+    with Record(tmp_path, "provision") as record:
+        record.apply("vm1", "one")
+        record.apply("vm2", "two")
+        record.close([])
+    assert applied(tmp_path) == {"vm1": "one", "vm2": "two"}
+
+    with Record(tmp_path, "provision") as record:
+        record.begin(["vm1"])
+
+    assert applied(tmp_path) == {"vm2": "two"}, "a run that is killed has left it half way"
+
+
+def test_a_dry_run_leaves_what_was_applied_alone(tmp_path: Path) -> None:
+    with Record(tmp_path, "provision", dry=True) as record:
+        record.apply("vm1", "one")
+        record.close([])
+
+    assert applied(tmp_path) == {}

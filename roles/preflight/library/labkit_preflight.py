@@ -19,6 +19,7 @@ from ansible.module_utils.labkit_judgement import (
     judge_system,
     problem,
     sentence,
+    untested,
 )
 from ansible.module_utils.labkit_kernel import try_features
 from ansible.module_utils.labkit_machine import look, run, wait_for_cloud_init
@@ -75,6 +76,11 @@ machine:
   description: What the machine is; see module_utils/labkit_machine.py.
   type: dict
   returned: always
+notes:
+  description: What the instructor should know although nothing is wrong.
+  type: list
+  elements: str
+  returned: success
 problems:
   description: What is wrong, each as what and todo.
   type: list
@@ -143,7 +149,8 @@ def main() -> None:
         module.warn(f"some packages are only half installed (dpkg --audit): {half.splitlines()[0]}")
     if problems:
         module.fail_json(msg=sentence(problems), problems=problems, machine=machine)
-    module.exit_json(changed=False, machine=machine, problems=[])
+    notes = untested(machine, module.params["engine_source"])
+    module.exit_json(changed=False, machine=machine, problems=[], notes=notes)
 
 
 if __name__ == "__main__":

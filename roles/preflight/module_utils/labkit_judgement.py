@@ -21,6 +21,14 @@ Problem = dict[str, str]
 
 SUPPORTED = {"debian": ("12", "13"), "ubuntu": ("22.04", "24.04", "26.04")}
 
+# What the continuous integration runs on, as distribution, release and source of the engine.
+TESTED = (
+    ("debian", "12", "docker"),
+    ("debian", "13", "distribution"),
+    ("debian", "13", "docker"),
+)
+TESTED_ARCHITECTURE = "amd64"
+
 # What is needed beside the images once the engine is there. The role images
 # weighs what is still to come exactly; here a re-run must not be refused.
 LEFT_MB = 300
@@ -81,6 +89,16 @@ def judge_system(machine: dict[str, Any], engine_source: str) -> list[Problem]:
             )
         )
     return found
+
+
+def untested(machine: dict[str, Any], engine_source: str) -> list[str]:
+    """Return a note for a machine of a kind that is supported, but on which no test runs."""
+    name, release = machine["distribution"], machine["release"]
+    kind = (name, release, engine_source)
+    if kind in TESTED and machine["architecture"] == TESTED_ARCHITECTURE:
+        return []
+    here = f"{name} {release} on {machine['architecture']}, its engine from {engine_source}"
+    return [f"supported, but no test of labkit's own runs on such a machine: {here}"]
 
 
 def judge_size(machine: dict[str, Any], wanted: dict[str, Any]) -> list[Problem]:
