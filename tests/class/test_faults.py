@@ -182,6 +182,42 @@ def test_what_is_wrong_on_a_machine_is_named_and_kept(class_: Room) -> None:
     assert again.states == ALL_READY, again.explain()
 
 
+@pytest.fixture
+def logins(class_: Room) -> Iterator[None]:
+    """Give a machine two logins: `plain` may not use sudo, `wheel` has to give a password."""
+    for name in ("plain", "wheel"):
+        home = f"/home/{name}/.ssh"
+        class_.as_root(
+            VM1,
+            f"useradd --create-home {name} && install -d -o {name} {home} && "
+            f"install -o {name} ~instructor/.ssh/authorized_keys {home}/authorized_keys",
+        )
+    class_.as_root(
+        VM1, 'echo wheel:r1ght | chpasswd && echo "wheel ALL=(ALL) ALL" > /etc/sudoers.d/wheel'
+    )
+    yield
+    class_.as_root(VM1, "rm /etc/sudoers.d/wheel; userdel -r plain; userdel -r wheel")
+
+
+@pytest.mark.usefixtures("logins")
+@pytest.mark.parametrize("verb", ["provision", "verify"])
+@pytest.mark.parametrize("given", [("plain", ""), ("wheel", ""), ("wheel", "wr0ng")])
+def test_a_login_that_may_not_become_root_is_told_as_such(
+    class_: Room, tmp_path: Path, verb: str, given: tuple[str, str]
+) -> None:
+    user, password = given
+    secret = {"ansible_become_password": password} if password else {}
+    (file := tmp_path / "vars.json").write_text(json.dumps({"ansible_user": user, **secret}))
+
+    answer = class_.labkit(verb, "--limit", VM1, "-e", f"@{file}")
+
+    assert answer.states == {VM1: "not ready"}, answer.explain()
+    [reason] = answer.verdicts[VM1]["reasons"]
+    assert "sudo" in reason["todo"]
+    assert "-K" in reason["todo"]
+    assert "wr0ng" not in answer.stdout + answer.stderr
+
+
 def daemon_settings(room: Room) -> dict:
     """Return what this box makes the sandbox say of daemon.json."""
     inputs = room.directory / "group_vars" / "machines" / "docker_engine.yml"
