@@ -1,10 +1,13 @@
 """The sample apps: all there, and built before the attendee builds them."""
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+from testinfra.backend.base import CommandResult
 from testinfra.host import Host
 
 from labkit.checks.machine import Machine
@@ -14,7 +17,9 @@ from labkit.paths import content
 # The role keeps each app here as it was staged: what the attendee edits does not count.
 PRISTINE = "/var/lib/labkit/sample_apps"
 BUILD_SECONDS = 300
-RUN_STEP = re.compile(r"^#(\d+) \[[^]]*\d+/\d+\] (?!FROM)(.*)", re.MULTILINE)
+COMPOSE = re.compile(r"docker-compose.*\.yml")
+# Of a bake in plain progress: number, target, and what a step does that is no mere FROM.
+STEP = re.compile(r"^#(\d+) \[(\S+) (?:\S+ )?\d+/\d+\] (?!FROM)(.*)", re.MULTILINE)
 CACHED = re.compile(r"^#(\d+) CACHED", re.MULTILINE)
 
 
@@ -47,24 +52,58 @@ def test_the_app_is_staged(host: Host, machine: Machine, app: str, note: Note) -
         note(f"kept as the attendee changed them: {', '.join(edited)}")
 
 
+def target(context: str, file: str) -> str:
+    """Return a build's name as a bake allows it."""
+    return re.sub(r"[^\w-]", "_", f"{context}_{file}")
+
+
+@pytest.fixture(scope="module")
+def bake(host: Host, machine: Machine) -> CommandResult:
+    """Build all at once, as they were staged: each build alone would start the client anew."""
+    targets = {
+        target(build["context"], file): {
+            "context": build["context"],
+            "dockerfile": file,
+            "output": ["type=cacheonly"],
+        }
+        for build in machine.inputs.get("images_build") or []
+        for file in build.get("files") or ["Dockerfile"]
+    }
+    wanted = shlex.quote(json.dumps({"target": targets}))
+    go = f"docker buildx bake --progress=plain --file - {' '.join(targets)}"
+    # Another folder than the current one it would only read with leave.
+    return host.run(f"cd {PRISTINE} && echo {wanted} | {go}", limit=BUILD_SECONDS)
+
+
 def test_the_first_build_hits_the_cache(
-    host: Host, machine: Machine, build: tuple[str, str]
+    bake: CommandResult, machine: Machine, build: tuple[str, str]
 ) -> None:
-    context, file = build
-    place = f"{PRISTINE}/{context}"
-    seen = host.run(
-        "docker build --progress=plain --output=type=cacheonly -f %s %s",
-        f"{place}/{file}",
-        place,
-        limit=BUILD_SECONDS,
-    )
-    progress = seen.stdout + seen.stderr
+    progress = bake.stdout + bake.stderr
     cached = set(CACHED.findall(progress))
-    ran = [step for number, step in RUN_STEP.findall(progress) if number not in cached]
+    ran = [
+        step
+        for number, name, step in STEP.findall(progress)
+        if name == target(*build) and number not in cached
+    ]
 
     promise(
-        seen.succeeded and not ran,
-        expected=f"every step of {context}/{file} to come from the cache",
-        seen=f"these steps ran: {'; '.join(ran)}" if seen.succeeded else progress[-500:],
+        bake.succeeded and not ran,
+        expected=f"every step of {'/'.join(build)} to come from the cache",
+        seen=f"these steps ran: {'; '.join(ran)}" if bake.succeeded else progress[-500:],
         todo=machine.repair("sample_apps,images"),
+    )
+
+
+def test_the_compose_files_are_valid(host: Host, machine: Machine, app: str) -> None:
+    files = [file for file in files_of(content() / app) if COMPOSE.fullmatch(file)]
+    if not files:
+        pytest.skip("it has none")
+    look = "docker compose --file $f config --quiet || echo $f"
+    seen = host.run(f"cd {PRISTINE}/{app} && for f in {' '.join(files)}; do {look}; done")
+
+    promise(
+        not seen.stdout and seen.succeeded,
+        expected=f"docker compose to accept {', '.join(files)}",
+        seen=f"{seen.stdout} {seen.stderr}",
+        todo=machine.repair("sample_apps,docker_engine"),
     )

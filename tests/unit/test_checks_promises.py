@@ -100,45 +100,62 @@ def test_a_file_that_the_attendee_changed_is_no_fault_but_told(
 
 PROGRESS = """#0 building with "default" instance using docker driver
 
-#1 [internal] load build definition from Dockerfile
+#1 [clock_Dockerfile internal] load build definition from Dockerfile
 #1 DONE 0.0s
 
-#4 [build 1/3] FROM docker.io/library/python:3.12-slim
+#4 [clock_Dockerfile build 1/3] FROM docker.io/library/python:3.12-slim
 #4 DONE 0.0s
 
-#5 [build 2/3] COPY requirements.txt .
+#5 [clock_Dockerfile build 2/3] COPY requirements.txt .
 #5 CACHED
 
-#6 [build 3/3] RUN pip install -r requirements.txt
+#6 [clock_Dockerfile build 3/3] RUN pip install -r requirements.txt
 {third}
 
-#7 [stage-1 2/2] COPY --from=build /app /app
+#7 [clock_Dockerfile stage-1 2/2] COPY --from=build /app /app
 #7 CACHED
+
+#8 [todo_Dockerfile 2/2] RUN npm ci
+#8 DONE 9.0s
 """
+BUILT = ("clock", "Dockerfile")
 
 
-def test_a_build_that_hits_the_cache_keeps_its_promise(host: Host, says: Says) -> None:
+@pytest.fixture
+def look() -> Callable[..., None]:
+    return apps.test_the_first_build_hits_the_cache
+
+
+def test_a_build_that_hits_the_cache_keeps_its_promise(
+    host: Host, says: Says, look: Callable[..., None]
+) -> None:
     says("docker", PROGRESS.format(third="#6 CACHED"))
 
-    apps.test_the_first_build_hits_the_cache(host, machine(), ("clock", "Dockerfile"))
+    look(host.run("docker"), machine(), BUILT)
 
 
-def test_a_step_that_had_to_run_is_named(host: Host, says: Says) -> None:
+def test_a_step_that_had_to_run_is_named(host: Host, says: Says, look: Callable[..., None]) -> None:
     says("docker", PROGRESS.format(third="#6 0.52 Collecting flask\n#6 DONE 2.1s"))
-    error = unkept(
-        apps.test_the_first_build_hits_the_cache, host, machine(), ("clock", "Dockerfile")
+    seen = host.run("docker")
+
+    assert unkept(look, seen, machine(), BUILT).seen == (
+        "these steps ran: RUN pip install -r requirements.txt"
     )
+    assert unkept(look, seen, machine(), ("todo", "Dockerfile")).seen.endswith("npm ci")
 
-    assert error.seen == "these steps ran: RUN pip install -r requirements.txt"
+
+def test_a_build_that_fails_is_quoted_by_its_end(
+    host: Host, says: Says, look: Callable[..., None]
+) -> None:
+    says("docker", "echo '#1 [a 1/1] RUN x'; echo 'no space left' >&2; exit 1", script=True)
+
+    assert unkept(look, host.run("docker"), machine(), BUILT).seen.endswith("no space left")
 
 
-def test_a_build_that_fails_is_quoted_by_its_end(host: Host, says: Says) -> None:
-    says("docker", "echo '#1 [1/1] RUN x'; echo 'no space left' >&2; exit 1", script=True)
-    error = unkept(
-        apps.test_the_first_build_hits_the_cache, host, machine(), ("clock", "Dockerfile")
+def test_a_builds_name_is_one_that_a_bake_allows() -> None:
+    assert apps.target("fortune-clock", "Dockerfile.few-layers") == (
+        "fortune-clock_Dockerfile_few-layers"
     )
-
-    assert error.seen.endswith("no space left")
 
 
 @pytest.mark.parametrize(
