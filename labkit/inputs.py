@@ -9,6 +9,11 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
 
 Specs = dict[str, dict[str, Any]]
+# The one input that is no role's: the ports at which attendees' browsers have to reach a machine.
+# Empty where a firewall or a jump host stands between it and this controller.
+VERIFY: dict[str, Any] = {
+    "verify_ports": {"type": "list", "elements": "int", "default": [3000]},
+}
 NEAR_ENOUGH = 0.5
 
 

@@ -31,7 +31,7 @@ from ansible.utils.display import Display
 from ansible.utils.vars import load_extra_vars
 from ansible.vars.manager import VariableManager
 
-from labkit.inputs import Specs, convert, read_specs, unknown
+from labkit.inputs import VERIFY, Specs, convert, read_specs, unknown
 
 PATTERN_CHARACTERS = frozenset("*?[]&!~:@")
 NEAR_ENOUGH = 0.6
@@ -227,7 +227,8 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     source = Source(request)
     roles = sorted(Path(request["roles"]).iterdir())
     defaults = role_defaults(source.loader, roles)
-    specs = read_specs(source.loader, roles)
+    defaults |= {name: option["default"] for name, option in VERIFY.items()}
+    specs = read_specs(source.loader, roles) | {"verify": VERIFY}
     machines = [source.describe(host, defaults, specs) for host in source.machines()]
     return {
         "machines": machines,

@@ -55,10 +55,12 @@ def _cases(machine: Machine) -> dict[str, tuple[Sequence[Any], Sequence[str]]]:
         for build in machine.inputs.get("images_build") or []
         for file in build.get("files") or ["Dockerfile"]
     ]
+    ports = machine.inputs.get("verify_ports") or []
     features = ["overlay", "bridge", "vxlan"]
     return {
         "image": (images, [image["reference"] for image in images]),
         "app": (apps, apps),
         "build": (builds, ["/".join(build) for build in builds]),
+        "port": (ports, [str(port) for port in ports]),
         "feature": (features, features),
     }
