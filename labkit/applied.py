@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from labkit.classroom import Class, Machine
-from labkit.paths import content
+from labkit.paths import content, files_of
 from labkit.record import applied, locked_engine
 
 
@@ -44,14 +43,7 @@ class Fingerprints:
 
 def _digest(folders: Iterable[str]) -> str:
     digest = hashlib.sha256()
-    for file in _files(content() / folder for folder in folders):
+    for file in (file for folder in folders for file in files_of(content() / folder)):
         digest.update(f"{file.relative_to(content())}\0{file.stat().st_size}\0".encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()
-
-
-def _files(folders: Iterable[Path]) -> Iterator[Path]:
-    for folder in folders:
-        for file in sorted(folder.rglob("*")):
-            if file.is_file() and not {"__pycache__", "node_modules"} & set(file.parts):
-                yield file

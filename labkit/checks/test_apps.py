@@ -3,8 +3,6 @@
 import json
 import re
 import shlex
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from testinfra.backend.base import CommandResult
@@ -12,7 +10,7 @@ from testinfra.host import Host
 
 from labkit.checks.machine import Machine
 from labkit.checks.promise import Note, promise
-from labkit.paths import content
+from labkit.paths import content, files_of
 
 # The role keeps each app here as it was staged: what the attendee edits does not count.
 PRISTINE = "/var/lib/labkit/sample_apps"
@@ -23,15 +21,13 @@ STEP = re.compile(r"^#(\d+) \[(\S+) (?:\S+ )?\d+/\d+\] (?!FROM)(.*)", re.MULTILI
 CACHED = re.compile(r"^#(\d+) CACHED", re.MULTILINE)
 
 
-def files_of(app: Path) -> Iterator[str]:
-    """Yield the files of an app, relative to it."""
-    for file in sorted(app.rglob("*")):
-        if file.is_file() and "__pycache__" not in file.parts:
-            yield str(file.relative_to(app))
+def names_of(app: str) -> list[str]:
+    """Return the files of an app, relative to it."""
+    return [str(file.relative_to(content() / app)) for file in files_of(content() / app)]
 
 
 def test_the_app_is_staged(host: Host, machine: Machine, app: str, note: Note) -> None:
-    files = list(files_of(content() / app))
+    files = names_of(app)
     names = " ".join(shlex.quote(f"{app}/{file}") for file in files)
     home = f'cd "$(getent passwd {machine.attendee} | cut -d : -f 6)"'
     look = (
@@ -95,7 +91,7 @@ def test_the_first_build_hits_the_cache(
 
 
 def test_the_compose_files_are_valid(host: Host, machine: Machine, app: str) -> None:
-    files = [file for file in files_of(content() / app) if COMPOSE.fullmatch(file)]
+    files = [file for file in names_of(app) if COMPOSE.fullmatch(file)]
     if not files:
         pytest.skip("it has none")
     look = "docker compose --file $f config --quiet || echo $f"

@@ -12,6 +12,7 @@ from labkit.checks.machine import Machine
 from labkit.checks.promise import promise
 
 RECORD = "/var/lib/labkit/images.json"
+PROVEN = "/var/lib/labkit/database.json"
 
 
 def names_of(image: Mapping[str, Any]) -> list[str]:
@@ -97,5 +98,23 @@ def test_the_image_has_all_its_names(
         not wrong,
         expected=f"{', '.join(names)} to be one image",
         seen="; ".join(f"{name}: {images.answers.get(name, '')}" for name in names),
+        todo=machine.repair("images"),
+    )
+
+
+def test_the_database_keeps_running_on_this_kernel(host: Host, machine: Machine) -> None:
+    """The database was proven to keep running, with this image and this kernel."""
+    image = machine.inputs.get("images_database")
+    if not image:
+        pytest.skip("the class has no database")
+    now = host.run(
+        "docker image inspect --format {{.Id}} %s && uname --kernel-release", image
+    ).stdout.split()
+    proven = json.loads(host.run(f"cat {PROVEN}").stdout or "{}")
+
+    promise(
+        [proven.get("id"), proven.get("kernel")] == now,
+        expected=f"{PROVEN} to tell that {image} ran as {', '.join(now)}",
+        seen=f"a proof of {proven.get('id')}, {proven.get('kernel')}" if proven else "no proof",
         todo=machine.repair("images"),
     )

@@ -63,14 +63,6 @@ def unkept(check: Callable[..., None], *given: Any) -> Unkept:
     return error.value
 
 
-def test_the_files_of_an_app_are_those_that_an_attendee_sees(tmp_path: Path) -> None:
-    for name in ("b/c.txt", "a.txt", "b/__pycache__/c.pyc", ".env"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-
-    assert list(apps.files_of(tmp_path)) == [".env", "a.txt", "b/c.txt"]
-
-
 def test_a_file_that_is_missing_from_an_app_is_named(
     host: Host, says: Says, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -484,6 +476,32 @@ def test_a_clock_is_right_within_seconds(host: Host, says: Says) -> None:
     says("date", "echo $(($(/bin/date +%s) - 60)).5", script=True)
 
     assert unkept(itself.test_the_clock_is_right, host).seen.startswith("one that is -")
+
+
+PROOF = '{"image": "mongo:7", "id": "sha256:1", "kernel": "6.12"}'
+
+
+@pytest.mark.parametrize(
+    ("proof", "kernel", "seen"),
+    [
+        (PROOF, "6.12", None),
+        (PROOF, "6.19", "a proof of sha256:1, 6.12"),
+        ("", "6.12", "no proof"),
+    ],
+)
+def test_a_database_is_proven_for_one_image_and_kernel(
+    host: Host, says: Says, proof: str, kernel: str, seen: str | None
+) -> None:
+    says("cat", f"printf '%s' '{proof}'", script=True)
+    says("docker", "sha256:1\n")
+    says("uname", f"{kernel}\n")
+    check = images.test_the_database_keeps_running_on_this_kernel
+    given = machine(images_database="mongo:7")
+
+    if seen is None:
+        check(host, given)
+    else:
+        assert unkept(check, host, given).seen == seen
 
 
 def test_room_is_counted_in_megabytes(host: Host, says: Says) -> None:
