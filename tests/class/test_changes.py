@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import MACHINES, Room
+from conftest import MACHINES, Answer, Room
 from snapshot import Snapshot, take
 
 pytestmark = pytest.mark.machines
@@ -29,8 +29,9 @@ def named(rows: list[str]) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def after(room: Room) -> Snapshot:
-    return take(lambda line: room.as_root(MACHINES[0], line))
+def after(bare: Room, cold: Answer) -> Snapshot:
+    assert cold.code == 0, cold.explain()
+    return take(lambda line: bare.as_root(MACHINES[0], line))
 
 
 def test_every_file_that_labkit_touched_is_on_the_page(
