@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from docker import DockerClient
@@ -14,6 +14,13 @@ from labkit.sandbox import apt
 from labkit.sandbox.build import STAND_IN
 
 REPOSITORY = "debian"
+
+# What makes an image small: as in Docker Hub's slim ones, documentation stays out of it for good.
+SLIM = (
+    "--dpkgopt=path-exclude=/usr/share/doc/*",
+    "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+    *(f"--dpkgopt=path-exclude=/usr/share/{kind}/*" for kind in ("info", "locale", "man")),
+)
 
 
 def base_name(release: str) -> str:
@@ -53,21 +60,9 @@ def _labels(client: DockerClient, base: str) -> dict[str, str] | None:
 
 
 def _bootstrap(client: DockerClient, release: str) -> None:
-    base = base_name(release)
-    if shutil.which("mmdebstrap") is None:
-        raise ControllerError(
-            f"Docker Hub cannot be reached, and mmdebstrap, which makes {base} without it, is "
-            "missing.",
-            hint="script/setup installs it.",
-        )
     with tempfile.TemporaryDirectory(prefix="labkit-base-") as folder:
         archive = Path(folder) / "root.tar"
-        made = subprocess.run(
-            _command(archive, release), check=False, capture_output=True, text=True
-        )
-        if made.returncode != 0:
-            end = "\n".join(made.stderr.splitlines()[-6:])
-            raise ControllerError(f"mmdebstrap could not make {base}:\n{end}")
+        bootstrap(archive, release)
         client.api.import_image_from_file(
             str(archive),
             repository=REPOSITORY,
@@ -76,7 +71,27 @@ def _bootstrap(client: DockerClient, release: str) -> None:
         )
 
 
-def _command(archive: Path, release: str) -> list[str]:
+def bootstrap(archive: Path, release: str, options: Sequence[str] = ()) -> None:
+    """
+    Write the release's smallest system into the archive, made from the box's Debian mirrors.
+
+    Raises:
+        ControllerError: mmdebstrap is missing or failed.
+    """
+    if shutil.which("mmdebstrap") is None:
+        raise ControllerError(
+            f"Docker Hub cannot be reached, and mmdebstrap, which makes {base_name(release)} "
+            "without it, is missing.",
+            hint="script/setup installs it.",
+        )
+    command = _command(archive, release, options)
+    made = subprocess.run(command, check=False, capture_output=True, text=True)
+    if made.returncode != 0:
+        end = "\n".join(made.stderr.splitlines()[-6:])
+        raise ControllerError(f"mmdebstrap could not make {base_name(release)}:\n{end}")
+
+
+def _command(archive: Path, release: str, options: Sequence[str]) -> list[str]:
     sources = [line for mirror in apt.debian_archives(release) for line in mirror.lines()]
     return [
         "mmdebstrap",
@@ -84,6 +99,7 @@ def _command(archive: Path, release: str) -> list[str]:
         "--variant=minbase",
         # It copies these from the box, whose name and resolver are none of a machine's business.
         '--customize-hook=rm -f "$1/etc/hostname" "$1/etc/resolv.conf"',
+        *options,
         release,
         str(archive),
         *sources,

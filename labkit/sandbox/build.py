@@ -2,8 +2,10 @@
 
 import io
 import tarfile
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 from docker import DockerClient
 from docker.errors import DockerException
@@ -31,13 +33,19 @@ def read_folder(folder: Path) -> dict[str, tuple[bytes, int]]:
 def pack(files: Mapping[str, tuple[bytes, int]], owner: int = 0) -> bytes:
     """Return a tar archive of the files, the same bytes for the same files."""
     archive = io.BytesIO()
+    pack_into(archive, files, owner)
+    return archive.getvalue()
+
+
+def pack_into(archive: IO[bytes], files: Mapping[str, tuple[bytes, int]], owner: int = 0) -> None:
+    """Write that archive into a file, for what had better not lie in memory twice."""
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for name, (content, mode) in sorted(files.items()):
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode = len(content), mode
             entry.uid = entry.gid = owner
             tar.addfile(entry, io.BytesIO(content))
-    return archive.getvalue()
+    archive.seek(0)
 
 
 def build(
@@ -54,22 +62,24 @@ def build(
         ControllerError: The build failed; the message holds its last lines.
     """
     lines: list[str] = []
-    try:
-        for message in client.api.build(
-            fileobj=io.BytesIO(pack(context)),
-            custom_context=True,
-            tag=tag,
-            labels=labels,
-            buildargs=arguments,
-            rm=True,
-            forcerm=True,
-            decode=True,
-        ):
-            lines += str(message.get("stream") or message.get("error") or "").splitlines()
-            if "error" in message:
-                raise _failed(tag, lines)
-    except DockerException as error:
-        raise _failed(tag, [*lines, str(error)]) from error
+    with tempfile.TemporaryFile() as archive:
+        pack_into(archive, context)
+        try:
+            for message in client.api.build(
+                fileobj=archive,
+                custom_context=True,
+                tag=tag,
+                labels=labels,
+                buildargs=arguments,
+                rm=True,
+                forcerm=True,
+                decode=True,
+            ):
+                lines += str(message.get("stream") or message.get("error") or "").splitlines()
+                if "error" in message:
+                    raise _failed(tag, lines)
+        except DockerException as error:
+            raise _failed(tag, [*lines, str(error)]) from error
 
 
 def _failed(tag: str, lines: list[str]) -> ControllerError:

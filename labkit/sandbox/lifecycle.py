@@ -11,6 +11,7 @@ from docker import DockerClient
 from labkit.errors import BadInput, ControllerError
 from labkit.sandbox import (
     apt,
+    bakery,
     boot,
     box,
     classfolder,
@@ -159,9 +160,11 @@ def _inputs_for(
         inputs["docker_engine"] = {"docker_engine_source": "distribution"}
     if not found.reaches_hub:
         serving = registry.ensure_registry(sandbox, plan.gateway(subnet))
-        standins.ensure_stand_ins(client, Registry(serving), tell)
-        names = " and ".join(one.name for one in standins.STAND_INS)
-        tell(f"Docker Hub cannot be reached: a registry at {serving} serves stand-ins for {names}")
+        bakery.ensure_stand_ins(client, Registry(serving), tell)
+        names = ", ".join(dict.fromkeys(one.name for one in standins.STAND_INS))
+        asked = box.stand_ins_are_asked_for()
+        why = "Stand-ins are asked for" if asked else "Docker Hub cannot be reached"
+        tell(f"{why}: a registry at {serving} serves stand-ins for {names}")
         mirror = {"docker_engine_daemon": {"registry-mirrors": [f"http://{serving}"]}}
         inputs.setdefault("docker_engine", {}).update(mirror)
     if not found.has_ipvs:

@@ -1,58 +1,121 @@
-"""Stand-ins for images of Docker Hub, built from tests/images/ and put into the registry."""
+"""Stand-ins for images of Docker Hub: which there are, and what each is built from."""
 
 import hashlib
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Callable
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-
-from docker import DockerClient
+from functools import cached_property
 
 from labkit import paths
-from labkit.errors import ControllerError
-from labkit.sandbox.apt import RELEASE
-from labkit.sandbox.base import base_name, ensure_base
-from labkit.sandbox.build import STAND_IN, build, pack, read_folder
-from labkit.sandbox.image import Files, box_files
+from labkit.errors import BadInput, ControllerError
+from labkit.sandbox import parts
+from labkit.sandbox.build import STAND_IN, pack
+from labkit.sandbox.image import Files
 from labkit.sandbox.upload import Registry
 
 
 @dataclass(frozen=True)
 class StandIn:
-    """One image: the folder of its sources is `name`, and it is pushed under all its tags."""
+    """One image, pushed under all its tags, and the folder of its sources if not of its name."""
 
     name: str
     tags: tuple[str, ...]
+    folder: str = ""
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Return what one types for it."""
+        return tuple(f"{self.name}:{tag}" for tag in self.tags)
 
 
-# Whatever the machines are: an attendee's container has an image of its own.
-BASE = base_name(RELEASE)
-STAND_INS = (StandIn("hello-world", ("latest",)), StandIn("ubuntu", ("24.04", "latest")))
+# The only list of them; each stands behind those that it is made from. Docker Hub has every tag.
+STAND_INS = (
+    StandIn("hello-world", ("latest",)),
+    StandIn("debian", ("trixie-slim", "13-slim")),
+    StandIn("alpine", ("3.23",)),
+    StandIn("golang", ("1.26-alpine",)),
+    StandIn("mongo", ("7.0.41",)),
+    StandIn("node", ("24.19.0",)),
+    StandIn("node", ("24.19.0-alpine",), folder="node-alpine"),
+    StandIn("ubuntu", ("24.04", "latest")),
+    StandIn("nginx", ("1.30.4", "1.30.4-alpine")),
+    StandIn("registry", ("2", "3")),
+)
+
+# Where they are on the box's engine, while there is work to do.
+LOCAL = "labkit-stand-in"
+
+_FROM = re.compile(r"^FROM (\S+)(.*)$", re.MULTILINE)
+_LABELS = "".join(f"\nLABEL {key}={value}" for key, value in STAND_IN.items())
 
 
-def ensure_stand_ins(client: DockerClient, registry: Registry, tell: Callable[[str], None]) -> None:
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How one image is built, from which others."""
+
+    image: StandIn
+    sources: Files
+    parents: tuple["Plan", ...]
+
+    @property
+    def repository(self) -> str:
+        """Return what Docker Hub calls its place."""
+        return f"library/{self.image.name}"
+
+    @cached_property
+    def mark(self) -> str:
+        """Return one more of its tags, which is another one whenever its sources are."""
+        return f"source-{hashlib.sha256(pack(self.sources)).hexdigest()[:12]}"
+
+    @property
+    def local(self) -> str:
+        """Return its name on the box's engine, where it must not pass for the real one."""
+        return f"{LOCAL}/{self.image.folder or self.image.name}:{self.mark}"
+
+
+def plans(wanted: Collection[str] = ()) -> list[Plan]:
     """
-    See to it that the registry serves every stand-in, built from today's sources.
-
-    An image's sources are named by one more of its tags, so that a second look is all it takes.
+    Return how to build the wanted stand-ins (`node`, or `node:24.19.0`), or all of them.
 
     Raises:
-        ControllerError: The sources or a compiler are missing, or a build failed.
+        BadInput: There is no such stand-in.
+        ControllerError: This installation has no sources.
     """
-    ensure_base(client, RELEASE, reaches_hub=False, tell=tell)
+    made: list[Plan] = []
     for image in STAND_INS:
-        sources = _sources(client, image)
-        mark = f"source-{hashlib.sha256(pack(sources)).hexdigest()[:12]}"
-        repository = f"library/{image.name}"
-        manifest = registry.manifest(repository, mark)
-        if manifest is None:
-            tell(f"building a stand-in for {image.name}")
-            manifest = _make(client, registry, repository, sources)
-            registry.tag(repository, mark, manifest)
-        for tag in image.tags:
-            registry.tag(repository, tag, manifest)
+        made.append(_plan(image, {name: plan for plan in made for name in plan.image.references}))
+    known = [name for image in STAND_INS for name in (image.name, *image.references)]
+    unknown = sorted(set(wanted) - set(known))
+    if unknown:
+        raise BadInput(
+            f"There is no stand-in for {', '.join(unknown)}.",
+            hint=f"There are: {', '.join(dict.fromkeys(known))}.",
+        )
+    return [
+        plan
+        for plan in made
+        if not wanted or {plan.image.name, *plan.image.references} & set(wanted)
+    ]
+
+
+def _plan(image: StandIn, known: Mapping[str, Plan]) -> Plan:
+    folder = paths.content() / "tests" / "images" / (image.folder or image.name)
+    if not folder.is_dir():
+        raise ControllerError(
+            f"The stand-in for Docker Hub's {image.name} has no sources in this installation.",
+            hint="Run labkit from a checkout of its repository.",
+        )
+    sources = parts.sources(folder)
+    dockerfile = sources["Dockerfile"][0].decode()
+    parents = {base: known[base] for base, _ in _FROM.findall(dockerfile) if base in known}
+
+    def local(line: re.Match[str]) -> str:
+        base = parents[line[1]].local if line[1] in parents else line[1]
+        # In each stage, so that what is left of one can be told from others' images.
+        return f"FROM {base}{line[2]}{_LABELS}"
+
+    sources["Dockerfile"] = (_FROM.sub(local, dockerfile).encode(), 0o644)
+    return Plan(image, sources, tuple(dict.fromkeys(parents.values())))
 
 
 def are_served(registry: Registry) -> bool:
@@ -62,57 +125,3 @@ def are_served(registry: Registry) -> bool:
         for image in STAND_INS
         for tag in image.tags
     )
-
-
-def _sources(client: DockerClient, image: StandIn) -> Files:
-    folder = paths.content() / "tests" / "images" / image.name
-    if not folder.is_dir():
-        raise ControllerError(
-            f"Docker Hub cannot be reached, and the stand-in for {image.name} has no sources in "
-            "this installation.",
-            hint="Run labkit from a checkout of its repository.",
-        )
-    sources = read_folder(folder)
-    if f"FROM {BASE}".encode() in sources["Dockerfile"][0]:
-        # A new base, or other mirrors of the box, make another image.
-        sources["base"] = (str(client.images.get(BASE).id).encode(), 0o644)
-        sources |= {f"files/{path}": file for path, file in box_files(RELEASE).items()}
-    return sources
-
-
-def _make(client: DockerClient, registry: Registry, repository: str, sources: Files) -> bytes:
-    tag = f"labkit-stand-in/{repository}"
-    build(client, sources | _compiled(sources), tag, STAND_IN)
-    with tempfile.TemporaryFile() as archive:
-        for chunk in client.images.get(tag).save():
-            archive.write(chunk)
-        archive.seek(0)
-        manifest = registry.upload(repository, archive)
-    # Its bytes are in the registry now, where all sandboxes find them.
-    client.images.remove(tag, force=True)
-    return manifest
-
-
-def _compiled(sources: Files) -> Files:
-    """Return each C file's static program, for an image that starts from scratch."""
-    return {
-        name.removesuffix(".c"): (_compile(content), 0o755)
-        for name, (content, _) in sources.items()
-        if name.endswith(".c")
-    }
-
-
-def _compile(source: bytes) -> bytes:
-    if shutil.which("gcc") is None:
-        raise ControllerError(
-            "gcc, which compiles the stand-in for hello-world, is missing.",
-            hint="script/setup installs it.",
-        )
-    with tempfile.TemporaryDirectory(prefix="labkit-compile-") as folder:
-        program = Path(folder) / "program"
-        command = ["gcc", "-static", "-Os", "-s", "-x", "c", "-", "-o", str(program)]
-        made = subprocess.run(command, input=source, check=False, capture_output=True)
-        if made.returncode != 0:
-            end = made.stderr.decode(errors="replace").strip()
-            raise ControllerError(f"gcc could not compile the stand-in: {end}")
-        return program.read_bytes()

@@ -1,14 +1,17 @@
 """
-Puts images into a plain registry over its HTTP API.
+Puts images into a plain registry over its HTTP API, and gets them out again.
 
-The engine's own push would want the registry among its insecure ones, and that is the box's
-configuration, not ours. https://distribution.github.io/distribution/spec/api/
+The engine's own push and pull would want the registry among its insecure ones, and that is the
+box's configuration, not ours. https://distribution.github.io/distribution/spec/api/
 """
 
 import hashlib
 import http.client
+import io
 import json
 import tarfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -73,6 +76,23 @@ class Registry:
         manifest = {"schemaVersion": 2, "mediaType": _MANIFEST, "config": config, "layers": layers}
         return json.dumps(manifest).encode()
 
+    def download(
+        self, repository: str, manifest: bytes, names: Collection[str], archive: IO[bytes]
+    ) -> None:
+        """Write the manifest's image into the archive, which `docker load` gives these names."""
+        parsed = json.loads(manifest)
+        digests = [blob["digest"] for blob in (parsed["config"], *parsed["layers"])]
+        files = [digest.replace(":", "-") for digest in digests]
+        index = [{"Config": files[0], "RepoTags": list(names), "Layers": files[1:]}]
+        with tarfile.open(fileobj=archive, mode="w") as saved:
+            for digest, file in dict(zip(digests, files, strict=True)).items():
+                with self._asked("GET", f"/v2/{repository}/blobs/{digest}") as reply:
+                    if reply.status != _OK:
+                        raise ControllerError(f"The registry lost {digest} of {repository}.")
+                    _add(saved, file, reply, int(reply.getheader("Content-Length", "")))
+            told = json.dumps(index).encode()
+            _add(saved, "manifest.json", io.BytesIO(told), len(told))
+
     def _upload_blob(self, kind: str, repository: str, blob: IO[bytes]) -> dict[str, Any]:
         sha = hashlib.sha256()
         while chunk := blob.read(_CHUNK):
@@ -94,6 +114,17 @@ class Registry:
         body: bytes | IO[bytes] | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
+        with self._asked(method, path, body, headers) as reply:
+            return Answer(reply.status, reply.getheader("Location", ""), reply.read())
+
+    @contextmanager
+    def _asked(
+        self,
+        method: str,
+        path: str,
+        body: bytes | IO[bytes] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Iterator[http.client.HTTPResponse]:
         # Not urllib: the box's proxies know nothing of the sandbox's network.
         connection = http.client.HTTPConnection(
             self.address, timeout=self._seconds, blocksize=_CHUNK
@@ -101,10 +132,15 @@ class Registry:
         try:
             place = path.removeprefix(f"http://{self.address}")
             connection.request(method, place, body, headers or {})
-            reply = connection.getresponse()
-            return Answer(reply.status, reply.getheader("Location", ""), reply.read())
+            yield connection.getresponse()
         finally:
             connection.close()
+
+
+def _add(saved: tarfile.TarFile, name: str, content: IO[bytes], size: int) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size = size
+    saved.addfile(entry, content)
 
 
 def _member(saved: tarfile.TarFile, name: str) -> IO[bytes]:
