@@ -116,14 +116,20 @@ class Checks:
 
 
 def read_result(result: CheckResult) -> Event:
-    """Translate a check's result; why one was skipped is a note for the instructor."""
+    """Translate a result; what the instructor should know although nothing is wrong is a note."""
     kind = KINDS[result.outcome]
     reasons: tuple[Reason, ...] = ()
+    tried = result.promise
+    data = {}
+    if result.part != CHECKS:
+        tried = f"{result.part}, {result.promise.replace(':', f' ({result.check}):', 1)}"
+        data = {"at": result.check, "output": result.output}
     if kind is Kind.FAILED:
-        answer = f"expected {result.expected}; saw {result.seen}"
-        reasons = (Reason(result.promise, answer, result.todo),)
+        reasons = (Reason(tried, result.answer, result.todo),)
     elif kind is Kind.UNREACHABLE:
         reasons = (Reason("Check the machine", result.seen, ""),)
-    skipped = kind is Kind.SKIPPED and result.detail.startswith(NOTE)
-    notes = (result.detail.removeprefix(NOTE),) if skipped else ()
-    return Event(kind, result.machine, result.promise, CHECKS, result.seconds, reasons, notes)
+    noted = kind is not Kind.FAILED and result.detail.startswith(NOTE)
+    notes = (result.detail.removeprefix(NOTE),) if noted else ()
+    return Event(
+        kind, result.machine, result.promise, result.part, result.seconds, reasons, notes, data
+    )

@@ -27,6 +27,8 @@ def without_echo(seen: str, typed: str) -> str:
 
     A shell may break what it repeats into lines, and put `> ` before each further line.
     """
+    if not typed:
+        return seen
     place = 0
     for wanted in re.sub(r"\s", "", typed):
         while seen[place : place + 1] in {" ", "\n", "\t", ">"} and seen[place] != wanted:

@@ -132,14 +132,14 @@ class Terminal:
         self._raw = ""
         self._write(key)
 
-    def await_rest(self, limit: float) -> Rest:
+    def await_rest(self, limit: float, *, inner: bool = True) -> Rest:
         """
-        Return once the shell waits for a command, or a program in it does.
+        Return once the shell waits for a command, or, if `inner`, a program in it does.
 
         Raises:
             TooLong, Gone, Stopped: It did not come to that; `seen` holds what it said.
         """
-        return self._await(self._at_rest, limit)
+        return self._await(partial(self._at_rest, inner=inner), limit)
 
     def await_line(self, pattern: str, limit: float) -> Rest | None:
         """
@@ -173,7 +173,7 @@ class Terminal:
             self._write(answer + "\n")
         settings = " ".join(f"{key}={value}" for key, value in SETTINGS.items())
         self._write(
-            f" unset HISTFILE PROMPT_COMMAND; export {settings}; stty -echo cols 200 rows 50;"
+            f" unset HISTFILE PROMPT_COMMAND; export {settings}; stty sane -echo cols 200 rows 50;"
             # A tab is what it is, not a wish to have a word completed.
             " bind 'set disable-completion on'; cd;"
             f" PS1='{name}:$?:' PS2='{self._more}'\n"
@@ -184,9 +184,11 @@ class Terminal:
     def _asks(self, question: str) -> bool | None:
         return True if question in self._raw else None
 
-    def _at_rest(self) -> Rest | None:
+    def _at_rest(self, *, inner: bool = True) -> Rest | None:
         if ended := self._mark.search(self._raw):
             return Rest(int(ended[1]))
+        if not inner:
+            return None
         prompt = INNER.search(drawn(self._raw[-LONGEST_PROMPT:]))
         return Rest(prompt=prompt[1]) if prompt and not self._readable(CALM) else None
 

@@ -31,8 +31,8 @@ def look(place: str) -> dict[str, Any]:
         "volumes": {one["Name"]: one["Name"] for one in ask("GET", "/volumes")["Volumes"] or ()},
         "tags": {name: one["Id"] for one in images for name in _names(one)},
         "untagged": [one["Id"] for one in images if not _names(one)],
-        # What a build was given to work on is cached as well, and made anew by the next one.
-        "cache": [one["ID"] for one in caches if one["Type"] == "regular"],
+        # What a RUN made; the rest of the cache is made anew in no time, and comes and goes.
+        "cache": [one["ID"] for one in caches if "from exec" in one["Description"]],
         "files": dict(home.files(place)),
     }
 

@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,14 +47,23 @@ def differences(
 ) -> Iterator[tuple[str, Callable[[], object] | None]]:
     """Yield what differs below `place`, and what puts it back; None where nothing can."""
     new = {one for one in now if one not in before or _kind(now[one]) != _kind(before[one])}
-    for one in new:
-        if str(Path(one).parent) not in new:
-            yield f"file ~/{one}", partial(remove, f"{place}/{one}")
+    for one in _tops(new):
+        yield f"file ~/{one}", partial(remove, f"{place}/{one}")
+    gone = {one for one in before if one not in now}
+    for one in _tops(gone):
+        lost = [path for path in gone if path == one or path.startswith(f"{one}/")]
+        whole = not any(before[path][3] == NOT_COPIED for path in lost)
+        again = partial(_tar, "--extract", place, archive, sorted(lost))
+        yield f"file ~/{one}, removed", again if whole else None
     for one, was in before.items():
-        if now.get(one) != was:
-            word = "changed" if one in now else "removed"
-            unpack = partial(_tar, "--extract", place, archive, [one])
-            yield f"file ~/{one}, {word}", None if was[3] == NOT_COPIED else unpack
+        if one not in gone and now[one] != was:
+            again = partial(_tar, "--extract", place, archive, [one])
+            yield f"file ~/{one}, changed", None if was[3] == NOT_COPIED else again
+
+
+def _tops(paths: AbstractSet[str]) -> list[str]:
+    """Return the paths that lie in none of the others."""
+    return sorted(one for one in paths if str(Path(one).parent) not in paths)
 
 
 def remove(path: str) -> None:
