@@ -15,6 +15,7 @@ ANSWER_LINES = 12
 # Who has it joins the swarm, which may outlive a rehearsal that was cut off.
 TOKEN = re.compile(r"SWMTKN-1-[0-9a-z-]+")
 NOTE = "note: "
+NOT_RUN = "not run"
 AS_FOUND = "the machine is left as it was found"
 
 
@@ -66,16 +67,16 @@ def step_result(
     )
 
 
-def not_run(
-    chapter: Chapter, step: Step | None, machine: str, why: str, *, note: bool = False
+def not_tried(
+    chapter: Chapter, step: Step | None, machine: str, why: str, note: str = ""
 ) -> CheckResult:
-    """Return the result of a step, or of a whole chapter, that was not tried."""
+    """Return the result of a step, or of a whole chapter; `note` is for the instructor's eye."""
     return CheckResult(
         machine,
         f"{chapter.place}:{step.line}" if step else chapter.place,
         promise_of(step) if step else chapter.title,
         "skipped",
-        detail=f"{NOTE}{part_of(chapter)} not run: {why}" if note else f"not run: {why}",
+        detail=f"{NOTE}{part_of(chapter)} {note}" if note else why,
         part=part_of(chapter),
     )
 

@@ -8,9 +8,10 @@ from labkit.guide.model import Chapter, Step
 from labkit.rehearsal.audience import Audience
 from labkit.rehearsal.outcome import (
     AS_FOUND,
+    NOT_RUN,
     NOTE,
     Outcome,
-    not_run,
+    not_tried,
     part_of,
     promise_of,
     step_result,
@@ -61,9 +62,9 @@ class Performance:
     def _take(self, step: Step, typist: Typist) -> None:
         reach = self._cast[step.machine - 1]
         if why := self._obstacle(step):
-            note = bool(step.needs) and not self._failed and not self._noted
-            self._noted = self._noted or note
-            self._tell(not_run(self._chapter, step, reach.name, why, note=note))
+            note = f"in part: {why}" if step.needs and not self._failed and not self._noted else ""
+            self._noted = self._noted or bool(note)
+            self._tell(not_tried(self._chapter, step, reach.name, why, note))
             return
         self._begin(reach.name, part_of(self._chapter), promise_of(step))
         try:
@@ -80,12 +81,13 @@ class Performance:
     def _obstacle(self, step: Step) -> str:
         """Return why a step is not taken, empty if it is."""
         if self._failed:
-            return self._failed
+            return f"{NOT_RUN}: {self._failed}"
         if step.skip:
-            return step.skip
+            return f"left out: {step.skip}"
         wanted = not step.needs.startswith("!")
         if step.needs and wanted is not self._mesh:
-            return f"{'no' if wanted else 'there is a'} routing mesh on these machines"
+            thing = "no routing mesh" if wanted else "there is a routing mesh"
+            return f"left out: {thing} on these machines"
         return ""
 
     def _settle(self, reach: Reach) -> None:

@@ -9,6 +9,7 @@ from labkit.errors import BadInput
 from labkit.guide.model import Chapter, choose
 from labkit.guide.reader import read_guide
 from labkit.paths import content
+from labkit.rehearsal.outcome import part_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +26,15 @@ class Plan:
     """
     The chapters for each machine alone, those for a seat, and those that lack machines.
 
-    A seat's chapters come with the machines that they need, vm1 first.
+    A seat's chapters come with the machines that they need, vm1 first. `titles` are those of
+    all chapters, by the part of a run that each is.
     """
 
     alone: Sequence[Chapter]
     together: Mapping[str, Sequence[tuple[Chapter, Sequence[Machine]]]]
     lacking: Mapping[str, Sequence[Chapter]]
     force: bool
+    titles: Mapping[str, str]
 
 
 def make_plan(wish: Wish, machines: Iterable[Machine]) -> Plan:
@@ -62,7 +65,8 @@ def make_plan(wish: Wish, machines: Iterable[Machine]) -> Plan:
             else:
                 lacking[seat].append(chapter)
     alone = [one for one in chapters if one.machines == 1]
-    return Plan(alone, together, lacking, wish.force)
+    titles = {part_of(one): one.title for one in chapters}
+    return Plan(alone, together, lacking, wish.force, titles)
 
 
 def needs(chapter: Chapter) -> str:

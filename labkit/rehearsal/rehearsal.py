@@ -12,7 +12,7 @@ from labkit.classroom import Machine
 from labkit.guide.model import Chapter
 from labkit.rehearsal.audience import Audience
 from labkit.rehearsal.opening import Means, enter, leave
-from labkit.rehearsal.outcome import not_run
+from labkit.rehearsal.outcome import NOT_RUN, not_tried
 from labkit.rehearsal.performance import Performance
 from labkit.rehearsal.plan import Plan, needs
 from labkit.rehearsal.reach import Reach
@@ -69,7 +69,7 @@ class Rehearsal:
         """Whether a machine that was checked still has something before it."""
         return any(not job.done() for job in self._jobs)
 
-    def checked(self, machine: str, *, passed: bool) -> None:
+    def checked(self, machine: str, passed: bool) -> None:  # noqa: FBT001 - what the checks call
         """Have a machine rehearsed, or, where it did not pass its checks, told why not."""
         if not self._means.stopped():
             self._jobs.append(self._pool.submit(self._take, self._machines[machine], passed))
@@ -100,7 +100,8 @@ class Rehearsal:
         for chapter in self._plan.alone:
             self._play(chapter, [machine])
         for chapter in self._plan.lacking[machine.seat]:
-            self._audience.tell(not_run(chapter, None, machine.name, needs(chapter), note=True))
+            why = f"{NOT_RUN}: {needs(chapter)}"
+            self._audience.tell(not_tried(chapter, None, machine.name, why, why))
 
     def _together(self, seat: _Seat) -> None:
         for chapter, cast in self._plan.together[seat.machines[0].seat]:
@@ -115,8 +116,8 @@ class Rehearsal:
         unfit = [one.name for one in machines if one.name not in fit]
         if unfit:
             for one in machines:
-                why = f"{', '.join(unfit)} cannot take part"
-                self._audience.tell(not_run(chapter, None, one.name, why))
+                why = f"{NOT_RUN}: {', '.join(unfit)} cannot take part"
+                self._audience.tell(not_tried(chapter, None, one.name, why))
             return
         performance = Performance(chapter, cast, self._audience)
         try:
