@@ -19,6 +19,8 @@ STATES = {
     Kind.CHANGED: "passed",
     Kind.SKIPPED: "skipped",
 }
+# Where it stands that a machine could not be checked at all.
+REACH = "reach"
 BROKEN_OFF = "not run"
 MOST_LINES = 60
 
@@ -89,7 +91,7 @@ def column_of(event: Event) -> str:
     if event.part != CHECKS:
         return event.part
     file = str(event.data.get("at", "")).partition("::")[0]
-    return file.removeprefix("test_").removesuffix(".py") or CHECKS
+    return file.removeprefix("test_").removesuffix(".py") if file.endswith(".py") else REACH
 
 
 def state_of(steps: Iterable[Event]) -> str:
@@ -114,7 +116,8 @@ def _columns(told: Told) -> list[Column]:
             label = key.removeprefix(f"{CHAPTER} ")
             title = f"{key}: {told.titles[key]}" if key in told.titles else key
             others.setdefault(key, Column(key, label, title, "chapters"))
-    return [*checks.values(), *(others[key] for key in sorted(others, key=_order))]
+    found = sorted(checks.values(), key=lambda one: one.key != REACH)
+    return [*found, *(others[key] for key in sorted(others, key=_order))]
 
 
 def _order(key: str) -> tuple[bool, bool, str]:

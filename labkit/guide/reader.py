@@ -99,7 +99,7 @@ def title_of(tokens: Sequence[Token]) -> str:
     """Return the text of the first heading of the first level."""
     for number, token in enumerate(tokens):
         if token.type == "heading_open" and token.tag == "h1":
-            return _text(tokens[number + 1])
+            return plain_text(tokens[number + 1])
     return ""
 
 
@@ -118,7 +118,7 @@ def _steps(tokens: Sequence[Token]) -> Iterator[Step]:
     note: tuple[Token, Annotation] | None = None
     for number, token in enumerate(tokens):
         if token.type == "heading_open" and (part is Part.LESSON or int(token.tag[1]) <= level):
-            cleaning = _text(tokens[number + 1]).lower() == CLEAN_UP
+            cleaning = plain_text(tokens[number + 1]).lower() == CLEAN_UP
             part, level = (Part.CLEANUP if cleaning else Part.LESSON), int(token.tag[1])
         if note and token.type != "fence":
             raise Wrong(_line(note[0]), "this comment stands above no fenced block")
@@ -176,5 +176,6 @@ def _line(token: Token) -> int:
     return token.map[0] + 1
 
 
-def _text(inline: Token) -> str:
+def plain_text(inline: Token) -> str:
+    """Return the text of a heading or paragraph, without its marks."""
     return "".join(one.content for one in inline.children or () if one.type != "html_inline")

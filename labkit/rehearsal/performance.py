@@ -62,7 +62,7 @@ class Performance:
     def _take(self, step: Step, typist: Typist) -> None:
         reach = self._cast[step.machine - 1]
         if why := self._obstacle(step):
-            note = f"in part: {why}" if step.needs and not self._failed and not self._noted else ""
+            note = f"in part {why}" if step.needs and not self._failed and not self._noted else ""
             self._noted = self._noted or bool(note)
             self._tell(not_tried(self._chapter, step, reach.name, why, note))
             return
