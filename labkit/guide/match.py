@@ -70,7 +70,7 @@ def pattern(line: str) -> re.Pattern[str]:
 
 
 def _plain(line: str) -> str:
-    return re.sub(r"[ \t]+", " ", line).rstrip()
+    return re.sub(r"[ \t]+", " ", line).rstrip(" ")
 
 
 def _without_end(lines: Sequence[str]) -> Sequence[str]:
@@ -91,7 +91,7 @@ def _align(want: Sequence[str], have: Sequence[str]) -> Iterator[Pair]:
     row = column = 0
     while (row, column) != (len(want), len(have)):
         here = costs[row][column]
-        if row < len(want) and want[row].strip() == ANY:
+        if row < len(want) and _free(want[row], behind=column == len(have)):
             if costs[row + 1][column] == here:
                 row += 1
             else:
@@ -115,9 +115,9 @@ def _costs(want: Sequence[str], have: Sequence[str]) -> list[list[int]]:
     plain = [_plain(line) for line in have]
     for row in range(len(want) - 1, -1, -1):
         below, here = costs[row + 1], costs[row]
-        free = want[row].strip() == ANY
+        free = _free(want[row])
         fitting = pattern(want[row])
-        here[-1] = below[-1] + (not free)
+        here[-1] = below[-1] + (not _free(want[row], behind=True))
         for column in range(len(have) - 1, -1, -1):
             if free:
                 here[column] = min(below[column], here[column + 1])
@@ -126,6 +126,11 @@ def _costs(want: Sequence[str], have: Sequence[str]) -> list[list[int]]:
             else:
                 here[column] = 1 + min(below[column], here[column + 1])
     return costs
+
+
+def _free(line: str, *, behind: bool = False) -> bool:
+    """Tell whether an expected line may stand for nothing, as a blank one may at the very end."""
+    return line.strip() == ANY or (behind and not line.strip())
 
 
 def _folded(pairs: Sequence[Pair]) -> Iterator[str]:

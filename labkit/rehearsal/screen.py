@@ -27,14 +27,7 @@ def without_echo(seen: str, typed: str) -> str:
 
     A shell may break what it repeats into lines, and put `> ` before each further line.
     """
-    if not typed:
-        return seen
-    place = 0
-    for wanted in re.sub(r"\s", "", typed):
-        while seen[place : place + 1] in {" ", "\n", "\t", ">"} and seen[place] != wanted:
-            place += 1
-        if seen[place : place + 1] != wanted:
-            return seen
-        place += 1
-    _, newline, rest = seen[place:].partition("\n")
-    return rest if newline else seen[place:]
+    lines = (map(re.escape, re.sub(r"\s", "", line)) for line in typed.split("\n"))
+    echo = r"\s*\n(?:> )?\s*".join(r"\s*".join(line) for line in lines)
+    found = re.match(rf"\s*{echo}[ \t]*(?:\n|\Z)", seen) if typed else None
+    return seen[found.end() :] if found else seen
