@@ -18,6 +18,7 @@ MARKS = {
     State.WAITING: "·",
     State.WORKING: "▸",
     State.CHECKING: "?",
+    State.REHEARSING: "▸",
     State.READY: "✓",
     State.PROVISIONED: "✓",
     State.NOT_READY: "✗",
@@ -90,12 +91,17 @@ class Board:
         return table
 
     def _doing(self, one: Progress) -> str:
+        step = f"{one.part}: {one.step}" if one.part else one.step
+        if one.begun is not None and self.now - one.begun >= 1:
+            step += f" ({self.now - one.begun:.0f} s)"
+        if one.reasons and one.state is State.REHEARSING:
+            return f"{len(one.reasons)} failed · {step}"
         if one.reasons:
             reason = one.reasons[0]
             return f"{reason.tried}: {reason.answer}".splitlines()[0]
         if one.state in GOOD:
             return one.notes[0] if one.notes else ""
-        return f"{one.part}: {one.step}" if one.part else one.step
+        return step
 
     def _times(self, one: Progress) -> str:
         if one.started is None:
@@ -146,7 +152,8 @@ class LiveBoard:
 def _least_telling(one: Progress) -> int:
     if one.state in {State.NOT_READY, State.UNREACHABLE}:
         return 0
-    return {State.CHECKING: 1, State.WORKING: 1, State.WAITING: 2}.get(one.state, 3)
+    busy = {State.REHEARSING: 1, State.CHECKING: 1, State.WORKING: 1, State.WAITING: 2}
+    return busy.get(one.state, 3)
 
 
 def _clock(seconds: float) -> str:

@@ -250,21 +250,57 @@ def provision(**given: Any) -> int:
 
 @labkit.command()
 @about_the_class
+@click.option(
+    "--rehearse",
+    is_flag=False,
+    flag_value="all",
+    metavar="[=CHAPTERS]",
+    help="Carry out the guide's chapters, all or those named, as 3,4-6.",
+)
+@click.option("--guide", type=FILE, metavar="DIR", help="Rehearse this guide instead of labkit's.")
+@click.option("--force", is_flag=True, help="Rehearse also where somebody works.")
 @click.option("--junit", type=FILE, help="Write the results as JUnit XML into this file.")
+@click.option("--html", type=FILE, help="Write the results as a page for a browser.")
+@click.option("--since", metavar="RECORD", help="Mark what changed since a run, or since last.")
 def verify(**given: Any) -> int:
     """Check every machine, and say for each whether it is ready."""
     _require_ansible()
+    from labkit.rehearsal.plan import Wish
+    from labkit.verify import Options
     from labkit.verify import verify as run
 
-    with _show(given, "verify") as show:
-        verdicts = run(
-            _request(given),
-            show,
-            forks=given["forks"],
-            retry_failed=given["retry_failed"],
-            junit_file=given["junit"],
-        )
-        return _finish(verdicts, given, "verify")
+    chapters = given["rehearse"]
+    if chapters is None and (given["guide"] or given["force"]):
+        raise BadInput("--guide and --force are for a rehearsal", "add --rehearse")
+    options = Options(
+        forks=given["forks"],
+        retry_failed=given["retry_failed"],
+        rehearse=Wish(chapters, given["guide"], given["force"]) if chapters is not None else None,
+        junit=given["junit"],
+        html=given["html"],
+        since=given["since"],
+    )
+    with _show(given, "verify", "verify" if chapters is None else "rehearse") as show:
+        return _finish(run(_request(given), options, show), given, "verify")
+
+
+@labkit.command()
+@click.option("--guide", type=FILE, metavar="DIR", help="Another guide than labkit's own.")
+@click.option("--html", type=FILE, metavar="DIR", help="Write it into this folder, for a browser.")
+def guide(guide: Path | None, html: Path | None) -> int:
+    """List the chapters of the workshop, or write them for a browser."""
+    from labkit.guide.reader import read_guide
+    from labkit.guide.site import write_site
+    from labkit.paths import content
+
+    found = read_guide(guide or content() / "guide")
+    if html:
+        write_site(found, html)
+        click.echo(f"{html / 'index.html'}: {len(found.chapters)} chapters")
+        return OK
+    for one in found.chapters:
+        click.echo(f"{one.number:>3}  {one.minutes or '':>3} min  {one.title}")
+    return OK
 
 
 @labkit.group()
@@ -373,7 +409,7 @@ def _request(given: dict[str, Any]) -> "Request":
     )
 
 
-def _show(given: dict[str, Any], verb: str) -> "Show":
+def _show(given: dict[str, Any], verb: str, recorded_as: str | None = None) -> "Show":
     from rich.console import Console
 
     from labkit.board import LiveBoard
@@ -392,13 +428,16 @@ def _show(given: dict[str, Any], verb: str) -> "Show":
     inventory = given["inventory"]
     directory = inventory if inventory.is_dir() else inventory.parent
     title = f"labkit {verb} {inventory}"
-    return LiveBoard(Console(highlight=False, emoji=False), title, usual_seconds(directory, verb))
+    usual = usual_seconds(directory, recorded_as or verb)
+    return LiveBoard(Console(highlight=False, emoji=False), title, usual)
 
 
 def _finish(verdicts: "list[Progress]", given: dict[str, Any], verb: str) -> int:
     from labkit.verdicts import GOOD, State
 
     again = f"labkit {verb} -i {given['inventory']} --retry-failed"
+    if given.get("rehearse"):
+        again += f" --rehearse={given['rehearse']}"
     states = {one.state for one in verdicts}
     if not verdicts:
         click.echo("nothing to retry: the latest run left every machine ready", err=True)

@@ -24,7 +24,7 @@ TICK_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A machine's checks are over."""
+    """A machine's checks are over, and what was to follow them."""
 
     machine: str
 
@@ -69,6 +69,14 @@ class Run:
                 if not working:
                     return
             self._show.tick(time.time())
+
+    def begin(self, machine: str, part: str, step: str) -> None:
+        """Say from any thread what is tried on a machine now."""
+        self.put(Event(Kind.START, machine, step, part))
+
+    def done(self, machine: str) -> None:
+        """Say from any thread that all is tried on a machine, so that it gets its verdict."""
+        self.put(Checked(machine))
 
     def end(self, machine: str, state: State) -> None:
         """Fix a machine's verdict."""

@@ -6,6 +6,9 @@ from enum import StrEnum
 from labkit.events import Event, Kind, Reason
 
 CHECKS = "checks"
+# The parts in which chapters of the guide are carried out are this word and a number.
+CHAPTER = "chapter"
+REHEARSAL = "rehearsal"
 # The last task of the playbook: a machine that gets here has all its roles behind it.
 PROVISIONED = "Ready to be checked"
 # A check made before any role found that one is needed.
@@ -13,11 +16,12 @@ DRIFTED = "drifted"
 
 
 class State(StrEnum):
-    """What is said of a machine in the end; the first three only while a run goes on."""
+    """What is said of a machine in the end; the first four only while a run goes on."""
 
     WAITING = "waiting"
     WORKING = "working"
     CHECKING = "checking"
+    REHEARSING = "rehearsing"
     READY = "ready"
     PROVISIONED = "provisioned"
     NOT_READY = "not ready"
@@ -26,8 +30,13 @@ class State(StrEnum):
     DRY_RUN = "dry run"
 
 
-FINAL = frozenset(State) - {State.WAITING, State.WORKING, State.CHECKING}
+FINAL = frozenset(State) - {State.WAITING, State.WORKING, State.CHECKING, State.REHEARSING}
 GOOD = frozenset({State.READY, State.PROVISIONED, State.DRY_RUN})
+
+
+def tries(part: str) -> bool:
+    """Tell whether what fails in this part is a finding, after which the others are tried."""
+    return part in {CHECKS, REHEARSAL} or part.startswith(f"{CHAPTER} ")
 
 
 @dataclass(slots=True)
@@ -35,7 +44,7 @@ class Progress:
     """
     How far one machine has come, and its verdict once it has one.
 
-    `started` and `ended` are in seconds since the epoch.
+    `started`, `begun` (the current step) and `ended` are in seconds since the epoch.
     """
 
     machine: str
@@ -44,6 +53,7 @@ class Progress:
     step: str = ""
     part: str = ""
     started: float | None = None
+    begun: float | None = None
     ended: float | None = None
     steps: int = 0
     changed: int = 0
@@ -60,10 +70,10 @@ class Progress:
         if self.state in FINAL:
             return
         if event.kind is not Kind.NOTE:
-            self._step(event)
+            self._step(event, now)
         if event.kind is Kind.UNREACHABLE:
             self.end(State.UNREACHABLE, now)
-        elif event.kind is Kind.FAILED and event.part != CHECKS:
+        elif event.kind is Kind.FAILED and not tries(event.part):
             self.end(State.NOT_READY, now)
 
     def end(self, state: State, now: float) -> None:
@@ -85,8 +95,12 @@ class Progress:
             self.reasons.append(Reason("Check the machine", "not one check ran"))
         self.end(State.NOT_READY if self.reasons else State.READY, now)
 
-    def _step(self, event: Event) -> None:
-        self.state = State.CHECKING if event.part == CHECKS else State.WORKING
+    def _step(self, event: Event, now: float) -> None:
+        self.begun = now if event.kind is Kind.START else None
+        if event.part == CHECKS:
+            self.state = State.CHECKING
+        else:
+            self.state = State.REHEARSING if tries(event.part) else State.WORKING
         self.step, self.part = event.step, event.part
         if event.kind in {Kind.OK, Kind.CHANGED, Kind.SKIPPED, Kind.FAILED}:
             self.steps += 1

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from labkit.errors import LabkitError
+from labkit.verdicts import CHECKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class CheckResult:
     One promise tried on one machine; `outcome` is passed, failed, skipped or unreachable.
 
     `detail` is what pytest said more, or why a check was skipped; `seconds` of wall time.
+    Of a step in a chapter, whose `part` names it, `check` is where it stands in the guide,
+    `detail` how it differed from what is expected, and `output` what it printed.
     """
 
     machine: str
@@ -34,6 +37,15 @@ class CheckResult:
     seen: str = ""
     todo: str = ""
     detail: str = ""
+    part: str = CHECKS
+    output: str = ""
+
+    @property
+    def answer(self) -> str:
+        """What came instead of what was promised."""
+        if self.part == CHECKS:
+            return f"expected {self.expected}; saw {self.seen}"
+        return self.detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,16 +194,18 @@ def _case(suite: ET.Element, result: CheckResult) -> None:
     case = ET.SubElement(
         suite,
         "testcase",
-        classname=result.machine,
+        classname=result.machine + ("" if result.part == CHECKS else f".{result.part}"),
         name=_speakable(result.promise),
         time=f"{result.seconds:.3f}",
     )
     if result.outcome == "skipped":
         ET.SubElement(case, "skipped", message=_speakable(result.detail))
     elif result.outcome != "passed":
-        seen = _speakable(f"saw {result.seen}")
-        failure = ET.SubElement(case, "failure", message=seen)
-        failure.text = _speakable(f"expected {result.expected}\n{seen}\n→ {result.todo}")
+        seen, text = f"saw {result.seen}", f"expected {result.expected}\nsaw {result.seen}"
+        if result.part != CHECKS:
+            seen, text = result.answer.partition("\n")[0], f"{result.check}\n{result.answer}"
+        failure = ET.SubElement(case, "failure", message=_speakable(seen))
+        failure.text = _speakable(f"{text}\n→ {result.todo}")
 
 
 def _speakable(text: str) -> str:

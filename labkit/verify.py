@@ -1,6 +1,8 @@
 """The verb `verify`: try every promise on every machine, and say which machines are ready."""
 
-from dataclasses import asdict
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,12 +11,18 @@ from labkit.display import Show
 from labkit.events import NOTE, Event, Kind, Reason
 from labkit.hold import hold
 from labkit.logins import needs_password, read_passwords
+from labkit.past import Changes, Past, compare, notes, read_past
 from labkit.record import Record, locked_engine
 from labkit.refusals import refuse_unwritable
-from labkit.run import Checked, Run, choose, interruptible
+from labkit.rehearsal.audience import Audience
+from labkit.rehearsal.opening import Means
+from labkit.rehearsal.plan import Plan, Wish, make_plan
+from labkit.rehearsal.rehearsal import Rehearsal
+from labkit.report import Told, report_page
+from labkit.run import Run, choose, interruptible
 from labkit.runner import Stop
 from labkit.scratch import run_directory
-from labkit.verdicts import CHECKS, DRIFTED, Progress
+from labkit.verdicts import CHAPTER, CHECKS, DRIFTED, Progress
 from labkit.verifier import CheckResult, Finished, Verifier, junit
 
 MOST_AT_ONCE = 50
@@ -26,16 +34,26 @@ KINDS = {
 }
 
 
-def verify(
-    request: Request,
-    show: Show,
-    *,
-    forks: int | None = None,
-    retry_failed: bool = False,
-    junit_file: Path | None = None,
-) -> list[Progress]:
+@dataclass(frozen=True, slots=True)
+class Options:
     """
-    Check the chosen machines side by side; `junit_file` takes all results as JUnit XML.
+    How to verify, beside with what (`Request`).
+
+    `rehearse` says which chapters are carried out on machines whose checks passed, `junit`
+    and `html` take all results, `since` names the record that they are compared with.
+    """
+
+    forks: int | None = None
+    retry_failed: bool = False
+    rehearse: Wish | None = None
+    junit: Path | None = None
+    html: Path | None = None
+    since: str | None = None
+
+
+def verify(request: Request, options: Options, show: Show) -> list[Progress]:
+    """
+    Check the chosen machines side by side, and rehearse on them what is wished for.
 
     Returns:
         One finished Progress per chosen machine; an empty list if nothing was left to retry.
@@ -43,26 +61,61 @@ def verify(
     Raises:
         BadInput: No machine was asked anything.
     """
-    with run_directory() as scratch:
-        if junit_file:
-            refuse_unwritable(junit_file, "--junit")
+    with ExitStack() as stack:
+        scratch = stack.enter_context(run_directory())
+        for file, option in ((options.junit, "--junit"), (options.html, "--html")):
+            if file:
+                refuse_unwritable(file, option)
         known = read_class(request, scratch)
-        machines = choose(known, retry_failed=retry_failed)
+        machines = choose(known, retry_failed=options.retry_failed)
         if not machines:
             return []
-        with hold(known.directory, "verify"), Record(known.directory, "verify") as record:
-            run = Run(machines, known.directory / "known_hosts", record, show)
-            stop = Stop()
-            with (
-                interruptible(stop),
-                Checks(run, known, scratch, forks or MOST_AT_ONCE) as checks,
-            ):
-                for machine in machines:
-                    checks.submit(machine)
-                run.follow(lambda: checks.busy and not stop.asked)
-                if junit_file:
-                    junit(checks.results, junit_file)
-                return run.close(interrupted=stop.asked)
+        plan = make_plan(options.rehearse, machines) if options.rehearse else None
+        past = read_past(known.directory, options.since) if options.since else None
+        stack.enter_context(hold(known.directory, "verify"))
+        verb = "rehearse" if plan else "verify"
+        record = stack.enter_context(Record(known.directory, verb))
+        run = Run(machines, known.directory / "known_hosts", record, show)
+        results, interrupted = _try_all(run, known, plan, scratch, options)
+        changes = _compare(run, past) if past else {}
+        if options.junit:
+            junit(results, options.junit)
+        verdicts = run.close(interrupted=interrupted)
+        if options.html:
+            told = Told(run.events, plan.titles if plan else {})
+            page = report_page(request.inventory, told, verdicts, changes)
+            options.html.write_text(page, encoding="utf-8")
+        return verdicts
+
+
+def _try_all(
+    run: Run, known: Class, plan: Plan | None, scratch: Path, options: Options
+) -> tuple[list[CheckResult], bool]:
+    """Check, and rehearse if there is a plan; return all results, and whether it was stopped."""
+    stop, forks = Stop(), options.forks or MOST_AT_ONCE
+    with ExitStack() as stack:
+        stack.enter_context(interruptible(stop))
+        checks = stack.enter_context(Checks(run, known, scratch, forks))
+        rehearsal = None
+        if plan:
+            passwords = checks.handed_out(run.machines.values())
+            means = Means(scratch, passwords, forks, plan.force, lambda: stop.asked)
+            audience = Audience(checks.tell, run.begin, run.done)
+            rehearsal = Rehearsal(plan, run.machines.values(), means, audience)
+            checks.then = stack.enter_context(rehearsal).checked
+        for machine in run.machines.values():
+            checks.submit(machine)
+        run.follow(lambda: (checks.busy and not stop.asked) or bool(rehearsal and rehearsal.busy))
+        return checks.results, stop.asked
+
+
+def _compare(run: Run, past: Past) -> Changes:
+    """Return what is better and worse than before, and have it noted in the verdicts."""
+    changes = compare(past, run.events, run.verdicts)
+    for machine, note in notes(past, changes):
+        run.put(Event(Kind.NOTE, machine, "compared", notes=(note,)))
+    run.follow(lambda: False)
+    return changes
 
 
 class Checks:
@@ -70,6 +123,8 @@ class Checks:
 
     def __init__(self, run: Run, known: Class, scratch: Path, forks: int) -> None:
         self.results: list[CheckResult] = []
+        # What is done with a machine whose checks are over; they may all have passed.
+        self.then: Callable[[str, bool], None] = lambda machine, _: run.done(machine)
         self._run, self._directory = run, known.directory
         self._seats = known.seats()
         self._passwords = read_passwords(known.directory / "logins.csv")
@@ -106,9 +161,13 @@ class Checks:
         self._run.put(Event(Kind.START, machine.name, "see whether all is as it was left", CHECKS))
         self.submit(machine)
 
+    def handed_out(self, machines: Iterable[Machine]) -> dict[str, str]:
+        """Return seat → password, where labkit made one for the attendee."""
+        made = {one.seat for one in machines if needs_password(one.inputs)}
+        return {seat: word for seat, word in self._passwords.items() if seat in made}
+
     def _describe(self, machine: Machine) -> dict[str, Any]:
-        wanted = needs_password(machine.inputs)
-        password = self._passwords.get(machine.seat) if wanted else None
+        password = self.handed_out([machine]).get(machine.seat)
         return {
             **asdict(machine),
             "inputs": {
@@ -118,6 +177,11 @@ class Checks:
             "seat_machines": self._seats[machine.seat],
             "login": {"user": machine.inputs["attendee_name"], "password": password},
         }
+
+    def tell(self, result: CheckResult) -> None:
+        """Keep a result, and pass it on to the run."""
+        self.results.append(result)
+        self._run.put(read_result(result))
 
     def _tell(self, said: CheckResult | Finished) -> None:
         held = self._trials.get(said.machine)
@@ -139,21 +203,28 @@ class Checks:
         if isinstance(said, Finished):
             identity = {"identity": dict(said.identity)} if said.identity else {}
             self._run.put(Event(Kind.NOTE, said.machine, "checked", CHECKS, data=identity))
-            self._run.put(Checked(said.machine))
-            return
-        self.results.append(said)
-        self._run.put(read_result(said))
+            its = [one for one in self.results if one.machine == said.machine]
+            self.then(said.machine, all(one.outcome in {"passed", "skipped"} for one in its))
+        else:
+            self.tell(said)
 
 
 def read_result(result: CheckResult) -> Event:
-    """Translate a check's result; why one was skipped is a note for the instructor."""
+    """Translate a result; what the instructor should know although nothing is wrong is a note."""
     kind = KINDS[result.outcome]
     reasons: tuple[Reason, ...] = ()
+    tried = result.promise
+    if result.part.startswith(CHAPTER):
+        tried = f"{result.part}, {result.promise.replace(':', f' ({result.check}):', 1)}"
+    data = {"at": result.check, "output": result.output}
     if kind is Kind.FAILED:
-        answer = f"expected {result.expected}; saw {result.seen}"
-        reasons = (Reason(result.promise, answer, result.todo),)
+        reasons = (Reason(tried, result.answer, result.todo),)
     elif kind is Kind.UNREACHABLE:
         reasons = (Reason("Check the machine", result.seen, ""),)
-    told = result.detail.startswith(NOTE)
-    notes = (result.detail.removeprefix(NOTE),) if told else ()
-    return Event(kind, result.machine, result.promise, CHECKS, result.seconds, reasons, notes)
+    noted = kind is not Kind.FAILED and result.detail.startswith(NOTE)
+    said = (result.detail.removeprefix(NOTE),) if noted else ()
+    if kind is Kind.SKIPPED:
+        data["why"] = result.detail.removeprefix(NOTE)
+    return Event(
+        kind, result.machine, result.promise, result.part, result.seconds, reasons, said, data
+    )

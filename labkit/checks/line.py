@@ -5,7 +5,7 @@ import shlex
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from labkit.checks.shell import Ended, Late, Shell
@@ -103,7 +103,7 @@ class Line:
             raise Unreachable(self._said())
         try:
             answer = subprocess.run(
-                command(self._connection, remote, first=self._sharing("no")),
+                self.shared(remote),
                 input=self._secret() + stdin if remote.startswith(SUDO_WITH_PASSWORD) else stdin,
                 capture_output=True,
                 env=dict(self._environment),
@@ -115,6 +115,10 @@ class Line:
         if answer.returncode == SSH_FAILED and self._ended():
             raise Unreachable(self._said() or answer.stderr.decode(errors="replace"))
         return answer
+
+    def shared(self, remote: str, first: Sequence[str] = ()) -> list[str]:
+        """Return the arguments of an ssh of one's own over this connection."""
+        return command(self._connection, remote, first=(*first, *self._sharing("no")))
 
     def close(self) -> None:
         """End the connection."""

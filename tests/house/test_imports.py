@@ -22,9 +22,11 @@ DOORS = {
     "pytest": ("labkit.checks",),
     "rich": ("labkit.board", "labkit.display", "labkit.cli"),
     "click": ("labkit.cli",),
+    "markdown_it": ("labkit.guide",),
+    "jinja2": ("labkit.pages",),
 }
 # Processes of their own: their standard output is a pipe to labkit, not the screen.
-CHILDREN = ("labkit.resolve", "labkit.checks")
+CHILDREN = ("labkit.resolve", "labkit.checks", "labkit.rehearsal.keeper")
 SPEAKERS = ("labkit.display", "labkit.board", *CHILDREN)
 ENDERS = ("labkit.cli", *CHILDREN)
 
