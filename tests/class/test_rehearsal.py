@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import signal
 import time
 import xml.etree.ElementTree as ET
@@ -83,13 +84,13 @@ def test_a_whole_guide_works_and_each_machine_is_left_as_it_was_found(
     for machine in MACHINES:
         assert "put back after chapter 03: container left, network ours" in notes(answer, machine)
         assert "chapter 03 in part left out: no routing mesh" in notes(answer, machine)
-    case = ET.parse(junit).getroot().find(f".//*[@classname='{VM3}.chapter 03'][last()]")
-    assert case is not None
+    cases = [(one.get("classname"), one.get("name")) for one in ET.parse(junit).iter("testcase")]
+    assert (f"{VM3}.chapter 03", "step 1: docker volume create words") in cases
     assert "step 1: docker volume create words" in page.read_text()
     # Who has a token joins the swarm.
     said = answer.stdout + page.read_text() + junit.read_text()
     assert "SWMTKN-1-…" in said
-    assert "SWMTKN-1-0" not in said.replace("SWMTKN-1-...", "")
+    assert not re.search("SWMTKN-1-[0-9a-z]", said)
 
 
 def test_a_chapter_can_be_run_alone(class_: Room) -> None:
@@ -113,7 +114,7 @@ def test_a_chapter_that_lacks_machines_spoils_nothing_unless_it_was_named(class_
 @contextmanager
 def logged_in(room: Room, machine: str) -> Iterator[None]:
     """Have the attendee sit at a terminal, without a terminal of our own."""
-    line = "script -qec 'sleep 100' /dev/null"
+    line = 'script -qec "sleep 100" /dev/null'
     room.as_root(machine, f"systemd-run -q --unit sitting --uid student {line}")
     try:
         yield
@@ -385,7 +386,10 @@ def test_what_a_killed_rehearsal_left_is_put_back_by_the_next_one(
     gate = Gate(class_, write(tmp_path, _01=LEAVES), [VM1])
     gate.run.send(signal.SIGKILL)
     gate.run.finish()
-    time.sleep(2)
+    deadline = time.monotonic() + 5
+    while gate.run.processes() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not gate.run.processes()
     class_.as_root(VM1, "rm /tmp/here; docker inspect left --format {{.State.Status}}")
     answer = rehearse(class_, "--limit", VM1, chapters="2")
 
