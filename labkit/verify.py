@@ -15,6 +15,7 @@ from labkit.past import Changes, Past, compare, notes, read_past
 from labkit.record import Record, locked_engine
 from labkit.refusals import refuse_unwritable
 from labkit.rehearsal.audience import Audience
+from labkit.rehearsal.leash import leash
 from labkit.rehearsal.opening import Means
 from labkit.rehearsal.plan import Plan, Wish, make_plan
 from labkit.rehearsal.rehearsal import Rehearsal
@@ -99,7 +100,8 @@ def _try_all(
         rehearsal = None
         if plan:
             passwords = checks.handed_out(run.machines.values())
-            means = Means(scratch, passwords, forks, plan.force, lambda: stop.asked)
+            held = stack.enter_context(leash(lambda: stop.asked))
+            means = Means(scratch, passwords, forks, plan.force, held)
             audience = Audience(checks.tell, run.begin, run.done)
             rehearsal = Rehearsal(plan, run.machines.values(), means, audience)
             checks.then = stack.enter_context(rehearsal).checked

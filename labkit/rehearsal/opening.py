@@ -8,6 +8,7 @@ from typing import Any
 
 from labkit.checks.line import NoAnswer, NoRoot, Unreachable
 from labkit.classroom import Machine
+from labkit.rehearsal.leash import Leash
 from labkit.rehearsal.outcome import NOTE
 from labkit.rehearsal.reach import NotKept, Reach
 from labkit.verdicts import REHEARSAL
@@ -26,15 +27,14 @@ class Means:
     """
     What the rehearsal works with: a private folder, and the attendees' passwords by seat.
 
-    `forks` is how many machines are worked on at once; `force` goes on where somebody
-    works; `stopped` turns true once all is to end.
+    `forks` is how many machines are worked on at once; `force` goes on where somebody works.
     """
 
     directory: Path
     passwords: Mapping[str, str]
     forks: int
     force: bool
-    stopped: Callable[[], bool]
+    held: Leash
 
 
 def enter(machine: Machine, means: Means, tell: Tell) -> Reach | None:
@@ -43,7 +43,7 @@ def enter(machine: Machine, means: Means, tell: Tell) -> Reach | None:
 
     An earlier rehearsal that was cut off is undone first.
     """
-    reach = Reach(machine, means.passwords.get(machine.seat), means.directory, means.stopped)
+    reach = Reach(machine, means.passwords.get(machine.seat), means.directory, means.held)
     try:
         reach.open()
         said = reach.keep("begin", attendee=reach.attendee, force=means.force)

@@ -108,8 +108,8 @@ class Performance:
         if said["lost"]:
             return self._as_found(reach, "failed", "\n".join(["not put back:", *said["lost"]]))
         left = [what for what in said["left"] if not what.startswith(TOOLS)]
-        forgot = f"{part_of(self._chapter)} left behind, now put back: {', '.join(left)}"
-        return self._as_found(reach, "passed", NOTE + forgot if left and passed else "")
+        forgot = f"{NOTE}put back after {part_of(self._chapter)}: {', '.join(left)}"
+        return self._as_found(reach, "passed", forgot if left and passed else "")
 
     def _as_found(self, reach: Reach, outcome: str, detail: str) -> CheckResult:
         todo = f"look at it on {reach.name}; what labkit made comes back with labkit provision"

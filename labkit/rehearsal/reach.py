@@ -5,13 +5,14 @@ import json
 import shlex
 import tarfile
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from labkit.checks.line import SUDO_WITH_PASSWORD, Line
 from labkit.classroom import Machine
+from labkit.rehearsal.leash import Leash
 from labkit.rehearsal.terminal import Terminal
 from labkit.ssh import PASSWORD_ONLY, askpass, command
 
@@ -43,13 +44,13 @@ class Reach:
         machine: Machine,
         password: str | None,
         directory: Path,
-        stopped: Callable[[], bool],
+        held: Leash,
     ) -> None:
         self.machine, self.name = machine, machine.name
         self.attendee = str(machine.inputs["attendee_name"])
         self.mesh = False
         self.lost = ""
-        self._password, self._directory, self._stopped = password, directory, stopped
+        self._password, self._directory, self._held = password, directory, held
         self._opened = ExitStack()
 
     def open(self) -> None:
@@ -110,13 +111,13 @@ class Reach:
             first = (*PASSWORD_ONLY, *AT_A_TERMINAL)
             # Nothing to carry out: so it is a login shell.
             argv = command(self.machine.connection, "", user=self.attendee, first=first)
-            return Terminal(argv, self._login, self._stopped)
+            return Terminal(argv, self._login, self._held)
         become = self._line.as_root(f"exec runuser -l {shlex.quote(self.attendee)}")
         asked = become.replace(SUDO_WITH_PASSWORD, f"sudo -k -p {QUESTION} -- ")
         secret = self.machine.connection.become_password or ""
         answers = {QUESTION: secret} if asked != become else {}
         argv = self._line.shared(asked, AT_A_TERMINAL)
-        return Terminal(argv, self._login, self._stopped, answers)
+        return Terminal(argv, self._login, self._held, answers)
 
 
 def _keeper() -> bytes:

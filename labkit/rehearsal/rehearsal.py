@@ -38,7 +38,8 @@ class Rehearsal:
     Carries the plan out on each machine, from when it was `checked`.
 
     A seat's common chapters begin when none of its machines is on its own any more. Once
-    `means.stopped`, what runs is broken off and the machines are put back; `busy` tells how long.
+    the run is to stop, what goes on is broken off and the machines are put back; `busy` tells
+    how long that takes.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Rehearsal:
 
     def checked(self, machine: str, passed: bool) -> None:  # noqa: FBT001 - what the checks call
         """Have a machine rehearsed, or, where it did not pass its checks, told why not."""
-        if not self._means.stopped():
+        if not self._means.held.stopped():
             self._jobs.append(self._pool.submit(self._take, self._machines[machine], passed))
 
     def _take(self, machine: Machine, passed: bool) -> None:  # noqa: FBT001 - submit passes it on
@@ -90,7 +91,7 @@ class Rehearsal:
         for one in machines:
             if reach := self._seats[one.seat].ready.get(one.name):
                 self._guarded(partial(leave, reach, self._audience.tell), [one])
-            if not self._means.stopped():
+            if not self._means.held.stopped():
                 self._audience.done(one.name)
 
     def _alone(self, machine: Machine, *, passed: bool) -> None:
@@ -108,7 +109,7 @@ class Rehearsal:
             self._play(chapter, cast)
 
     def _play(self, chapter: Chapter, machines: Sequence[Machine]) -> None:
-        if self._means.stopped():
+        if self._means.held.stopped():
             raise Stopped
         ready = self._seats[machines[0].seat].ready
         cast = [ready[one.name] for one in machines if one.name in ready]
@@ -132,7 +133,7 @@ class Rehearsal:
         except Stopped:
             return
         except BaseException as error:  # noqa: BLE001 - a thread's death would be seen by nobody
-            if self._means.stopped():
+            if self._means.held.stopped():
                 return
             for one in machines:
                 self._audience.tell(_broken(one.name, error))

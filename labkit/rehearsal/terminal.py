@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from labkit.rehearsal.leash import Leash
 from labkit.rehearsal.screen import drawn
 
 PATIENCE_TO_LOG_IN = 30.0
@@ -74,10 +75,10 @@ class Terminal:
         self,
         argv: Sequence[str],
         environment: Mapping[str, str],
-        stopped: Callable[[], bool],
+        held: Leash,
         answers: Mapping[str, str] | None = None,
     ) -> None:
-        self._stopped = stopped
+        self._stopped = held.stopped
         name = f"labkit{secrets.token_hex(4)}"
         self._mark, self._more = re.compile(rf"{name}:(\d+):"), f"{name}>"
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
@@ -94,7 +95,7 @@ class Terminal:
                 "TERM": "dumb",
             },
             bufsize=0,
-            start_new_session=True,
+            process_group=held.group,
         )
         assert self._process.stdout  # noqa: S101 - it was asked for above
         self._poll = select.poll()

@@ -52,9 +52,7 @@ def test_a_command_may_have_several_lines() -> None:
         ("/app $ id", "/app $", "id"),
     ],
 )
-def test_what_is_typed_into_a_container_keeps_its_prompt(
-    line: str, prompt: str, text: str
-) -> None:
+def test_what_is_typed_into_a_container_keeps_its_prompt(line: str, prompt: str, text: str) -> None:
     (_, step) = steps(f"$ docker run -it ubuntu bash\n{line}\nanswer")
 
     assert (step.prompt, step.text, step.expected) == (prompt, text, ("answer",))
