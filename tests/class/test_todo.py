@@ -35,7 +35,9 @@ def shell(room: Room) -> Iterator[Type]:
     yield type_
     type_(f"cd todo && {FULL} down --volumes --remove-orphans")
     type_("docker ps -aq --filter name=^my- | xargs -r docker rm -fv")
-    type_("docker volume rm -f my-data; docker network rm -f my-net; docker rmi -f my-todo todo:1.0")
+    type_(
+        "docker volume rm -f my-data; docker network rm -f my-net; docker rmi -f my-todo todo:1.0"
+    )
 
 
 def until(shell: Type, line: str, wanted: str, seconds: int = 40) -> str:
@@ -116,7 +118,9 @@ def test_compose_keeps_todos_and_rebuilds_only_what_changed(shell: Type) -> None
     shell(f"{compose} stop && docker compose rm -f && docker compose up -d")
     until(shell, f"curl -sf {TODOS}", "survive")
     before = ids(shell)
-    shell("cp -p todo/public/index.html todo/index.mine && sed -i s/To-do/Mine/ todo/public/index.html")
+    shell(
+        "cp -p todo/public/index.html todo/index.mine && sed -i s/To-do/Mine/ todo/public/index.html"
+    )
     try:
         shell(f"{compose} up --build -d")
         until(shell, "curl -sf http://localhost:3000/", "Mine list")
@@ -130,7 +134,9 @@ def test_compose_keeps_todos_and_rebuilds_only_what_changed(shell: Type) -> None
 
 def ids(shell: Type) -> dict[str, str]:
     """Return service → container of the Compose project."""
-    rows = shell("docker ps --no-trunc --format '{{.Label \"com.docker.compose.service\"}} {{.ID}}'")
+    rows = shell(
+        "docker ps --no-trunc --format '{{.Label \"com.docker.compose.service\"}} {{.ID}}'"
+    )
     return dict(row.split() for row in rows.splitlines() if " " in row)
 
 

@@ -45,9 +45,7 @@ def page() -> Iterator[Page]:
         chromium.close()
 
 
-def test_an_attendee_keeps_a_list(
-    room: Room, address: str, page: Page, tmp_path: Path
-) -> None:
+def test_an_attendee_keeps_a_list(room: Room, address: str, page: Page, tmp_path: Path) -> None:
     asked: list[str] = []
     wrong: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
