@@ -31,8 +31,11 @@ def look(place: str) -> dict[str, Any]:
         "volumes": {one["Name"]: one["Name"] for one in ask("GET", "/volumes")["Volumes"] or ()},
         "tags": {name: one["Id"] for one in images for name in _names(one)},
         "untagged": [one["Id"] for one in images if not _names(one)],
-        # What a RUN made; the rest of the cache is made anew in no time, and comes and goes.
-        "cache": [one["ID"] for one in caches if "from exec" in one["Description"]],
+        # What a RUN made; the rest of the cache is made anew in no time, and comes and goes. A
+        # record that an image held gets another id when that image is removed.
+        "cache": sorted(
+            {one["Description"] for one in caches if "from exec" in one["Description"]}
+        ),
         "files": dict(home.files(place)),
     }
 
