@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from playwright.sync_api import Page, sync_playwright
 from snapshot import Snapshot, take
 
 from labkit.ssh import PASSWORD_ONLY, Connection, askpass, command
@@ -272,6 +274,26 @@ def room(bare: Room, cold: Answer) -> Room:
     """The provisioned class."""
     assert cold.code == 0, cold.explain()
     return bare
+
+
+# Chromium must look for nothing but the page, on a box that reaches nothing else.
+FLAGS = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--no-sandbox",
+)
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    assert browser, "script/setup installs a browser"
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser, args=FLAGS)
+        yield chromium.new_page(viewport={"width": 900, "height": 700})
+        chromium.close()
 
 
 MACHINES: Sequence[str] = ("seat01-vm1", "seat01-vm2", "seat01-vm3")

@@ -1,24 +1,15 @@
 """The to-do app's page on a provisioned machine, in a real browser on the controller."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import MACHINES, Room
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.machines
 
 VM1 = MACHINES[0]
-# Chromium must look for nothing but the page, on a box that reaches nothing else.
-FLAGS = (
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--no-sandbox",
-)
 
 
 @pytest.fixture
@@ -33,16 +24,6 @@ def address(room: Room) -> Iterator[str]:
     yield f"http://{room.address(VM1)}:3000"
     compose("down --volumes")
     room.as_attendee(VM1, "docker rmi -f todo:1.0")
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    assert browser, "script/setup installs a browser"
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=FLAGS)
-        yield chromium.new_page(viewport={"width": 900, "height": 700})
-        chromium.close()
 
 
 def test_an_attendee_keeps_a_list(room: Room, address: str, page: Page, tmp_path: Path) -> None:
