@@ -180,7 +180,15 @@ class Terminal:
             f" PS1='{name}:$?:' PS2='{self._more}'\n"
         )
         self.await_rest(PATIENCE_TO_LOG_IN)
+        # A shell that learns of its new size may draw its prompt once more; what comes behind an
+        # answer is the prompt to go on from.
+        self._write(f" echo {name}-ready\n")
+        self._await(partial(self._ready, f"{name}-ready"), PATIENCE_TO_LOG_IN)
         self._raw = ""
+
+    def _ready(self, answer: str) -> bool | None:
+        place = self._raw.find(answer)
+        return True if place >= 0 and self._mark.search(self._raw, place) else None
 
     def _asks(self, question: str) -> bool | None:
         return True if question in self._raw else None
