@@ -136,7 +136,7 @@ def test_every_roles_inputs_are_known_with_their_defaults(write: Write, read: Re
 
     assert [image["reference"] for image in inputs["images_pull"]] == ["alpine:3"]
     assert inputs["attendee_name"] == "student"
-    assert inputs["sample_apps_names"] == ["fortune-clock"]
+    assert inputs["sample_apps_names"] == ["fortune-clock", "todo", "guide"]
 
 
 def test_jump_hosts_and_other_arguments_are_honoured(write: Write, read: Read) -> None:

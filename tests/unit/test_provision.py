@@ -47,6 +47,8 @@ class Told:
     def __init__(self) -> None:
         self.events: list[Any] = []
         self.put = self.events.append
+        self.over: list[str] = []
+        self.done = self.over.append
 
     @property
     def steps(self) -> list[str]:
@@ -90,6 +92,7 @@ def test_a_machine_on_which_all_is_kept_is_told_as_any_that_was_checked(checks: 
     assert not checks.trying
     assert "it runs" in checks._run.steps  # noqa: SLF001
     assert [one.promise for one in checks.results] == ["it runs"]
+    assert checks._run.over == ["vm1"]  # noqa: SLF001
 
 
 def test_a_machine_that_drifted_is_told_once_with_the_promises(checks: Checks) -> None:
