@@ -38,7 +38,7 @@ def test_an_attendee_keeps_a_list(room: Room, address: str, page: Page, tmp_path
         page.get_by_label("What is to be done?").fill(text)
         page.keyboard.press("Enter")
         expect(rows.filter(has_text=text)).to_be_visible()
-    page.get_by_label("Learn Docker", exact=True).check()
+    page.get_by_label("Learn Docker", exact=True).click()
     page.get_by_role("button", name="Delete Eat lunch").click()
     expect(rows).to_have_count(2)
     page.reload()
