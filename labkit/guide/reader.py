@@ -43,7 +43,7 @@ def read_guide(directory: Path) -> Guide:
     """
     if not directory.is_dir():
         raise BadInput(f"there is no guide in {directory}", "name a folder of Markdown files")
-    files = [one for one in sorted(directory.glob("*.md")) if one.stem not in ABOUT]
+    files = [one for one in sorted(directory.glob("*.md"), key=_place) if one.stem not in ABOUT]
     numbered = [one for one in files if NUMBERED.fullmatch(one.stem)]
     chosen = numbered or files
     if not chosen:
@@ -53,6 +53,12 @@ def read_guide(directory: Path) -> Guide:
         tuple(read_chapter(one) for one in chosen),
         tuple(one for one in sorted(directory.glob("*.md")) if one not in chosen),
     )
+
+
+def _place(file: Path) -> tuple[str, int, str]:
+    """Return what puts A2 before A10, and all appendices behind all chapters."""
+    letter, number = re.match(r"([A-Z]?)(\d*)", file.stem).groups()  # type: ignore[union-attr]
+    return letter, int(number or 0), file.stem
 
 
 def read_chapter(file: Path) -> Chapter:

@@ -122,11 +122,12 @@ class Typist:
             raise Failed(f"the prompt is {window.prompt} instead of {step.prompt}")
         text = self._pasted(step)
         window.terminal.type(text, step.limit)
+        echo = text if step.prompt else ""
         if step.background:
-            return self._begun(step, window)
+            return self._begun(step, window, echo)
         inner = bool(window.prompt) or step.number in self._begins
         rest = window.terminal.await_rest(step.limit, inner=inner)
-        return self._ended(step, window, rest, text if step.prompt else "")
+        return self._ended(step, window, rest, echo)
 
     def _come_to_rest(self, step: Step, window: Window) -> None:
         """Wait for what another window may have ended meanwhile."""
@@ -137,7 +138,7 @@ class Typist:
                 raise Failed(f"this still runs in its terminal: {window.running}") from None
             window.running = ""
 
-    def _begun(self, step: Step, window: Window) -> Outcome:
+    def _begun(self, step: Step, window: Window, typed: str) -> Outcome:
         ended = window.terminal.await_line(step.background, step.limit)
         lines = window.terminal.seen.split("\n")
         if ended:
@@ -147,7 +148,8 @@ class Typist:
         count = next(
             place for place, line in enumerate(lines, 1) if re.search(step.background, line)
         )
-        return self._judged(step, "\n".join(lines[:count]), Rest())
+        printed = without_echo("\n".join(lines[:count]), typed)
+        return self._judged(step, printed, Rest())
 
     def _ended(self, step: Step, window: Window, rest: Rest, typed: str = "") -> Outcome:
         window.running, window.prompt = "", rest.prompt

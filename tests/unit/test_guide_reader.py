@@ -248,3 +248,10 @@ def test_what_is_written_as_a_console_is_read_as_it_was_meant(
 @given(WORD.filter(lambda text: "-->" not in text))
 def test_a_value_may_hold_anything_in_quotes(reason: str) -> None:
     assert read_annotation(f"skip={shlex.quote(reason)}").skip == reason
+
+
+def test_chapters_stand_before_appendices_and_2_before_10(tmp_path: Path) -> None:
+    for name in ("A10-x", "A2-x", "14-x", "02-x", "README"):
+        (tmp_path / f"{name}.md").write_text("# A title\n")
+
+    assert [one.number for one in read_guide(tmp_path).chapters] == ["02", "14", "A2", "A10"]

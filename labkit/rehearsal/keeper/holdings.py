@@ -14,8 +14,6 @@ PULLED = Path("/var/lib/labkit/images.json")
 KEEP = "labkit-keep"
 # What labkit's own checks start, now or at any time, is nobody else's business.
 CHECK = "labkit.check"
-# How BuildKit describes what a RUN has made.
-RUN = "from exec"
 
 
 def look(place: str) -> dict[str, Any]:
@@ -34,8 +32,11 @@ def look(place: str) -> dict[str, Any]:
         "volumes": {one["Name"]: one["Name"] for one in ask("GET", "/volumes")["Volumes"] or ()},
         "tags": {name: one["Id"] for one in images for name in _names(one)},
         "untagged": [one["Id"] for one in images if not _names(one)],
-        # What a RUN made, by what it ran: records themselves come and go with each build.
-        "cache": sorted({one["Description"] for one in caches if RUN in one["Description"]}),
+        # What a RUN made; the rest of the cache is made anew in no time, and comes and goes. A
+        # record that an image held gets another id when that image is removed.
+        "cache": sorted(
+            {one["Description"] for one in caches if "from exec" in one["Description"]}
+        ),
         "files": dict(home.files(place)),
     }
 
