@@ -120,10 +120,12 @@ def _columns(told: Told) -> list[Column]:
     return [*found, *(others[key] for key in sorted(others, key=_order))]
 
 
-def _order(key: str) -> tuple[bool, bool, str]:
-    """Put the chapters first, and among them the appendices last."""
+def _order(key: str) -> tuple[bool, str, int, str]:
+    """Put chapters in the guide's order, A2 before A10, and what is no chapter behind them."""
     number = key.removeprefix(f"{CHAPTER} ")
-    return number == key, not number[:1].isdigit(), number
+    letter = number.rstrip("0123456789")
+    digits = number.removeprefix(letter)
+    return number == key, letter, int(digits or 0), number
 
 
 def _row(

@@ -26,12 +26,12 @@ ADVICE = (
         "labkit provision --limit {machine} --tags docker_engine installs Compose",
     ),
     (
-        r"(?i)temporary failure (in name resolution|resolving)|could not resolve|no such host",
-        "look at the DNS of {machine}: /etc/resolv.conf, and dns in /etc/docker/daemon.json",
-    ),
-    (
         r"(?i)unable to find image|pull access denied|manifest unknown|failed to resolve (sou|ref)",
         "labkit provision --limit {machine} --tags images; an image beside those: images_pull",
+    ),
+    (
+        r"(?i)temporary failure (in name resolution|resolving)|could not resolve|no such host",
+        "look at the DNS of {machine}: /etc/resolv.conf, and dns in /etc/docker/daemon.json",
     ),
     (
         r"Conflict\. The container name",

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from labkit.rehearsal.keeper.people import SESSION
 from labkit.rehearsal.leash import Leash
 from labkit.rehearsal.screen import drawn
 
@@ -29,6 +30,7 @@ LONGEST_PROMPT = 300
 INNER = re.compile(r"(?:^|\n)([\w.-]+@[\w.-]+:\S*[#$]|[/~]\S* [#$]) $")
 CTRL_C = "\x03"
 SETTINGS = {
+    "TERM": "dumb",
     "BUILDKIT_PROGRESS": "plain",
     "COMPOSE_ANSI": "never",
     "COMPOSE_PROGRESS": "plain",
@@ -92,7 +94,7 @@ class Terminal:
             # The machine's own language, not this controller's.
             env={
                 **{key: value for key, value in environment.items() if not _language(key)},
-                "TERM": "dumb",
+                "TERM": SESSION,
             },
             bufsize=0,
             process_group=held.group,
@@ -176,14 +178,10 @@ class Terminal:
         self._write(
             f" unset HISTFILE PROMPT_COMMAND; export {settings}; stty sane -echo cols 200 rows 50;"
             # A tab is what it is, not a wish to have a word completed.
-            " bind 'set disable-completion on'; cd;"
+            " bind 'set disable-completion on'; bind 'set enable-bracketed-paste off'; cd;"
             f" PS1='{name}:$?:' PS2='{self._more}'\n"
         )
-        self.await_rest(PATIENCE_TO_LOG_IN)
-        # A shell that learns of its new size may draw its prompt once more; what comes behind an
-        # answer is the prompt to go on from.
-        self._write(f" echo {name}-ready\n")
-        self._await(partial(self._ready, f"{name}-ready"), PATIENCE_TO_LOG_IN)
+        self.await_rest(PATIENCE_TO_LOG_IN, inner=False)
         self._raw = ""
 
     def _ready(self, answer: str) -> bool | None:

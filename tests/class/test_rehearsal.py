@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import pytest
 from conftest import MACHINES, Answer, Room, Running
@@ -152,6 +153,7 @@ def test_an_attendee_whose_password_is_unknown_is_rehearsed_through_root(class_:
     assert len(events(answer, "ok")) == 5 + 13 + 2
 
 
+ARRIVED = "for n in $(seq 600); do test -e /tmp/here && exit; sleep 0.1; done; exit 1"
 GATE = """```console
 $ touch /tmp/here; until test -e /tmp/go; do sleep 0.1; done
 """
@@ -164,8 +166,16 @@ class Gate:
         self._room, self._machines = room, machines
         limit = ("--limit", ",".join(machines))
         self.run: Running = room.running("verify", "--rehearse", "--guide", str(guide), *limit)
-        for machine in machines:
-            room.as_root(machine, "until test -e /tmp/here; do sleep 0.1; done")
+
+    def __enter__(self) -> Self:
+        for machine in self._machines:
+            self._room.as_root(machine, ARRIVED)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.run.processes():
+            self.run.send(signal.SIGINT)
+            self.run.finish()
 
     def open(self) -> Answer:
         for machine in self._machines:
@@ -239,6 +249,7 @@ $ true
 ```""",
 }
 PLUGIN = "$(find /usr -name docker-compose -path \\*cli-plugins\\*)"
+PLUGINS = "$(dirname $(find /usr -name docker-buildx -path \\*cli-plugins\\*))"
 FAULTS = (
     Fault(VM1, "docker rmi workshop:1", "true", "01", 2, "Unable to find image", "images"),
     Fault(
@@ -260,8 +271,8 @@ FAULTS = (
     ),
     Fault(
         VM1,
-        f"mv {PLUGIN} /root/compose && which docker-compose > /root/where",
-        "mv /root/compose $(dirname $(find /usr -name docker-buildx -path \\*cli-plugins\\*))/docker-compose",
+        f"mv {PLUGIN} /root/compose",
+        f"mv /root/compose {PLUGINS}/docker-compose",
         "03",
         1,
         "compose",
@@ -269,8 +280,8 @@ FAULTS = (
     ),
     Fault(
         VM2,
-        "iptables -I OUTPUT -p tcp -d {gateway} -j REJECT",
-        "iptables -D OUTPUT -p tcp -d {gateway} -j REJECT",
+        "iptables -I OUTPUT -p tcp -d {gateway} ! --sport 22 -j REJECT",
+        "iptables -D OUTPUT -p tcp -d {gateway} ! --sport 22 -j REJECT",
         "04",
         1,
         "Error response from daemon",
@@ -301,14 +312,15 @@ def staged(class_: Room) -> Iterator[Room]:
 def test_each_fault_is_found_at_its_step_on_its_machine_and_nothing_else(
     staged: Room, tmp_path: Path
 ) -> None:
-    gate = Gate(staged, write(tmp_path, **CHAPTERS))
+    gateway = staged.gateway
     try:
-        for fault in FAULTS:
-            staged.as_root(fault.machine, fault.seed.format(gateway=staged.gateway))
-        answer = gate.open()
+        with Gate(staged, write(tmp_path, **CHAPTERS)) as gate:
+            for fault in FAULTS:
+                staged.as_root(fault.machine, fault.seed.format(gateway=gateway))
+            answer = gate.open()
     finally:
         for fault in FAULTS:
-            staged.as_root(fault.machine, fault.undo.format(gateway=staged.gateway))
+            staged.as_root(fault.machine, f"{fault.undo.format(gateway=gateway)} || true")
 
     assert answer.code == 1
     failed = {(one[0], one[1], one[2].partition(":")[0]) for one in events(answer, "failed", "")}
@@ -339,12 +351,14 @@ def test_a_lost_group_and_a_stopped_engine_are_found_and_only_they(
         _02="```console\n$ docker ps --quiet\n```",
         _03="```console\n$ true\n```",
     )
-    gate = Gate(class_, guide)
-    class_.as_root(VM1, "gpasswd -d student docker")
-    class_.as_root(VM2, "systemctl stop docker.socket docker")
-    answer = gate.open()
-    class_.as_root(VM1, "gpasswd -a student docker")
-    class_.as_root(VM2, "systemctl start docker")
+    try:
+        with Gate(class_, guide) as gate:
+            class_.as_root(VM1, "gpasswd -d student docker")
+            class_.as_root(VM2, "systemctl stop docker.socket docker")
+            answer = gate.open()
+    finally:
+        class_.as_root(VM1, "gpasswd -a student docker")
+        class_.as_root(VM2, "systemctl start docker")
 
     assert set(events(answer, "failed", "")) == {
         (VM2, "chapter 01", "step 2: docker ps --quiet"),
@@ -367,9 +381,9 @@ LEAVES = f"""{GATE.replace("$ touch", "$ docker run -d --name left ubuntu sleep 
 
 def test_ctrl_c_ends_all_and_puts_the_machines_back(class_: Room, tmp_path: Path) -> None:
     before = found(class_)
-    gate = Gate(class_, write(tmp_path, _01=LEAVES))
-    gate.run.send(signal.SIGINT)
-    answer = gate.run.finish()
+    with Gate(class_, write(tmp_path, _01=LEAVES)) as gate:
+        gate.run.send(signal.SIGINT)
+        answer = gate.run.finish()
 
     assert answer.code == 130, answer.stderr
     assert set(answer.states.values()) == {"interrupted"}
@@ -383,9 +397,9 @@ def test_what_a_killed_rehearsal_left_is_put_back_by_the_next_one(
     class_: Room, tmp_path: Path
 ) -> None:
     before = found(class_)[VM1]
-    gate = Gate(class_, write(tmp_path, _01=LEAVES), [VM1])
-    gate.run.send(signal.SIGKILL)
-    gate.run.finish()
+    with Gate(class_, write(tmp_path, _01=LEAVES), [VM1]) as gate:
+        gate.run.send(signal.SIGKILL)
+        gate.run.finish()
     deadline = time.monotonic() + 5
     while gate.run.processes() and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -433,9 +447,9 @@ def test_a_record_is_compared_with_an_earlier_one(class_: Room, tmp_path: Path) 
 
 def test_no_password_is_seen_in_arguments_events_or_records(class_: Room, tmp_path: Path) -> None:
     passwords = {row["password"] for row in class_.logins()}
-    gate = Gate(class_, write(tmp_path, _01=GATE + "```"))
-    arguments = json.dumps(list(gate.run.processes().values()))
-    answer = gate.open()
+    with Gate(class_, write(tmp_path, _01=GATE + "```")) as gate:
+        arguments = json.dumps(list(gate.run.processes().values()))
+        answer = gate.open()
 
     assert answer.states == ALL_READY, answer.explain()
     assert "ssh" in arguments

@@ -27,7 +27,8 @@ def look(place: str) -> dict[str, Any]:
             for one in ask("GET", "/containers/json?all=true")
             if CHECK not in one["Labels"]
         },
-        "networks": {one["Id"]: one["Name"] for one in ask("GET", "/networks")},
+        # Not by their numbers: an engine that was restarted makes its own networks anew.
+        "networks": {one["Name"]: one["Name"] for one in ask("GET", "/networks")},
         "volumes": {one["Name"]: one["Name"] for one in ask("GET", "/volumes")["Volumes"] or ()},
         "tags": {name: one["Id"] for one in images for name in _names(one)},
         "untagged": [one["Id"] for one in images if not _names(one)],

@@ -2,11 +2,17 @@
 
 import os
 import pwd
+import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from labkit.rehearsal.keeper.engine import ask
 from labkit.rehearsal.keeper.holdings import CHECK
+
+# The terminal that a rehearsal's login shells begin with: by it they are known again. Where
+# the network was cut, they may live on for hours.
+SESSION = "labkit-rehearsal"
 
 
 def busy(attendee: str) -> Iterator[str]:
@@ -19,15 +25,24 @@ def busy(attendee: str) -> Iterator[str]:
     if running:
         yield f"containers run: {', '.join(sorted(running))}"
     account = pwd.getpwnam(attendee).pw_uid
-    sessions = [one for one in map(_Process, _processes()) if one.is_of(account)]
+    # The eldest of our ancestors is sshd's process for this very connection.
+    ours = _Process(os.getpid()).line()[-1:]
+    sessions = [one for one in _processes() if one.is_of(account) and ours[0] not in one.line()]
     if sessions:
         yield f"{attendee} is logged in: {', '.join(sorted({one.name for one in sessions}))}"
 
 
-def _processes() -> Iterator[int]:
-    for one in Path("/proc").iterdir():
-        if one.name.isdigit():
-            yield int(one.name)
+def end_own_sessions() -> None:
+    """End what is left of the login shells of a rehearsal that was cut off."""
+    marked = {one.number for one in _processes() if one.terminal_is(SESSION)}
+    for one in _processes():
+        if marked.intersection(one.line()):
+            with suppress(ProcessLookupError):
+                os.kill(one.number, signal.SIGKILL)
+
+
+def _processes() -> list["_Process"]:
+    return [_Process(int(one.name)) for one in Path("/proc").iterdir() if one.name.isdigit()]
 
 
 class _Process:
@@ -37,12 +52,12 @@ class _Process:
         self.number, self.name = number, ""
         self.parent = self.terminal = 0
         self.owner = -1
-        place = Path("/proc") / str(number)
+        self._place = Path("/proc") / str(number)
         try:
-            name, _, rest = (place / "stat").read_text(errors="replace").rpartition(")")
+            name, _, rest = (self._place / "stat").read_text(errors="replace").rpartition(")")
             # In a container the same number is somebody else.
-            if (place / "ns" / "pid").readlink() == Path("/proc/self/ns/pid").readlink():
-                self.owner = place.stat().st_uid
+            if (self._place / "ns" / "pid").readlink() == Path("/proc/self/ns/pid").readlink():
+                self.owner = self._place.stat().st_uid
         except OSError:
             return
         fields = rest.split()
@@ -51,22 +66,19 @@ class _Process:
 
     def is_of(self, account: int) -> bool:
         """Tell whether it is somebody's session: sshd's, or anything at a terminal."""
-        return (
-            self.owner == account
-            and (self.terminal != 0 or self.name.startswith("sshd"))
-            and not _own_session() & set(_line(self.number))
-        )
+        return self.owner == account and (self.terminal != 0 or self.name.startswith("sshd"))
 
+    def terminal_is(self, name: str) -> bool:
+        """Tell which terminal it was started for."""
+        try:
+            return f"TERM={name}".encode() in (self._place / "environ").read_bytes().split(b"\0")
+        except OSError:
+            return False
 
-def _line(number: int) -> list[int]:
-    """Return a process and its ancestors, but not the first process and its children."""
-    line = []
-    while number > 1 and (parent := _Process(number).parent) > 1:
-        line.append(number)
-        number = parent
-    return line
-
-
-def _own_session() -> set[int]:
-    """Return the eldest of our own ancestors, sshd's process for this very connection."""
-    return set(_line(os.getpid())[-1:])
+    def line(self) -> list[int]:
+        """Return it and its ancestors, but not the first process and its children."""
+        line, one = [], self
+        while one.parent > 1:
+            line.append(one.number)
+            one = _Process(one.parent)
+        return line or [self.number]
