@@ -20,7 +20,7 @@ _LOOPBACK = IPv4Address("127.0.0.1")
 
 def pull(names: Collection[str], tell: Callable[[str], None]) -> None:
     """
-    Have the named stand-ins (`mongo`, or `mongo:7.0.41`) on the box's engine, built if need be.
+    Have the named stand-ins (`mongo`, or `mongo:7.0.43`) on the box's engine, built if need be.
 
     Where Docker Hub can be reached it gives none, and takes away those that were given before.
 

@@ -33,12 +33,12 @@ STAND_INS = (
     StandIn("hello-world", ("latest",)),
     StandIn("debian", ("trixie-slim", "13-slim")),
     StandIn("alpine", ("3.23",)),
-    StandIn("golang", ("1.26.8-alpine", "1.26-alpine")),
-    StandIn("mongo", ("7.0.41", "7.0.28")),
-    StandIn("node", ("24.19.0-slim", "24.19.0")),
+    StandIn("golang", ("1.26-alpine",)),
+    StandIn("mongo", ("7.0.43",)),
+    StandIn("node", ("24.19.0-slim",)),
     StandIn("node", ("24.19.0-alpine",), folder="node-alpine"),
     StandIn("ubuntu", ("24.04", "latest")),
-    StandIn("nginx", ("1.30.4", "1.30.4-alpine")),
+    StandIn("nginx", ("1.30.4-alpine",)),
     StandIn("registry", ("2", "3")),
 )
 
@@ -75,7 +75,7 @@ class Plan:
 
 def plans(wanted: Collection[str] = ()) -> list[Plan]:
     """
-    Return how to build the wanted stand-ins (`node`, or `node:24.19.0`), or all of them.
+    Return how to build the wanted stand-ins (`node`, or `node:24.19.0-slim`), or all of them.
 
     Raises:
         BadInput: There is no such stand-in.
