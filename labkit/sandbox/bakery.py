@@ -10,7 +10,7 @@ from docker import DockerClient
 from docker.errors import APIError
 
 from labkit.errors import ControllerError
-from labkit.sandbox import abreast, cache, parts
+from labkit.sandbox import abreast, parts, turn
 from labkit.sandbox.build import STAND_IN, build
 from labkit.sandbox.standins import LOCAL, Plan, plans
 from labkit.sandbox.upload import Registry
@@ -31,7 +31,8 @@ def ensure_stand_ins(
         ControllerError: The sources or a tool are missing, or a build failed.
     """
     chosen = plans(wanted)
-    with cache.held("stand-ins", partial(tell, "waiting for another labkit's stand-ins")):
+    # Whatever their caches: the engine, and what is cleared away there, is the same.
+    with turn.taken("stand-ins", partial(tell, "waiting for another labkit's stand-ins")):
         missing = [plan for plan in chosen if _manifest(registry, plan) is None]
         if missing:
             tell("building stand-ins for Docker Hub's images; all of them take some minutes")

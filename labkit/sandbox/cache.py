@@ -1,9 +1,6 @@
 """Where the sandbox keeps what outlives it, and what it must find again without its directory."""
 
-import fcntl
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -21,16 +18,3 @@ def registry_data() -> Path:
 def sandbox_folder(sandbox: str) -> Path:
     """Return the folder of one sandbox's running registry; it goes with the sandbox."""
     return folder() / "sandboxes" / sandbox
-
-
-@contextmanager
-def held(name: str, wait: Callable[[], None]) -> Iterator[None]:
-    """Let one process at a time go on; call `wait` once where another one is at it."""
-    folder().mkdir(parents=True, exist_ok=True)
-    with (folder() / f"{name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            wait()
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

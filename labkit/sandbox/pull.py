@@ -2,12 +2,13 @@
 
 import contextlib
 from collections.abc import Callable, Collection
+from functools import partial
 from ipaddress import IPv4Address
 
 from docker import DockerClient
 from docker.errors import ImageNotFound
 
-from labkit.sandbox import bakery, box, cache, engine, registry
+from labkit.sandbox import bakery, box, engine, registry, turn
 from labkit.sandbox.build import STAND_IN
 from labkit.sandbox.standins import plans
 from labkit.sandbox.upload import Registry
@@ -31,7 +32,7 @@ def pull(names: Collection[str], tell: Callable[[str], None]) -> None:
     if box.reaches_hub():
         _forget(client, names, tell)
         return
-    with cache.held(_REGISTRY, lambda: tell("waiting for another one who pulls stand-ins")):
+    with turn.taken(_REGISTRY, partial(tell, "waiting for another one who pulls stand-ins")):
         store = Registry(registry.ensure_registry(_REGISTRY, _LOOPBACK))
         try:
             for plan in bakery.ensure_stand_ins(client, store, tell, names):

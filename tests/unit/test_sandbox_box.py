@@ -79,3 +79,14 @@ def test_the_kernel_is_asked_and_not_a_list_of_modules() -> None:
 
 def test_an_address_nobody_answers_at_is_out_of_reach() -> None:
     assert not box.answers("http://127.0.0.1:1/", (200,))
+
+
+@pytest.mark.parametrize("asked", ["1", "0", ""])
+def test_stand_ins_that_are_asked_for_come_before_docker_hub(
+    asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(box, "answers", lambda *_: True)
+    monkeypatch.setenv("LABKIT_STAND_INS", asked)
+
+    assert box.reaches_hub() == (asked != "1")
+    assert box.look().reaches_hub == (asked != "1")

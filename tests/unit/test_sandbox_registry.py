@@ -12,6 +12,7 @@ from threading import Thread
 
 import pytest
 
+from labkit.errors import ControllerError
 from labkit.sandbox import cache, registry
 from labkit.sandbox.upload import Registry
 
@@ -99,6 +100,29 @@ def test_an_image_is_uploaded_once_and_named_by_its_tags(shelf: Registry) -> Non
     assert shelf.manifest("library/x", "2") is None
     assert sorted(uploaded.values()) == [b"layer", b"{}"]
     assert {f"/v2/library/x/blobs/{digest}" for digest in digests(manifest)} == set(uploaded)
+
+
+def test_what_was_uploaded_can_be_had_back_for_the_engine(shelf: Registry) -> None:
+    manifest = shelf.upload("library/x", saved_image())
+    archive = io.BytesIO()
+    shelf.download("library/x", manifest, ["x:1", "x:2"], archive)
+    archive.seek(0)
+
+    with tarfile.open(fileobj=archive) as saved:
+        contents = {one.name: saved.extractfile(one) for one in saved}
+        read = {name: content.read() for name, content in contents.items() if content}
+    (index,) = json.loads(read["manifest.json"])
+    assert index["RepoTags"] == ["x:1", "x:2"]
+    assert read[index["Config"]] == b"{}"
+    assert [read[layer] for layer in index["Layers"]] == [b"layer"]
+
+
+def test_an_image_whose_bytes_are_gone_is_not_handed_out_in_part(shelf: Registry) -> None:
+    manifest = shelf.upload("library/x", saved_image())
+    Shelf.kept = {path: body for path, body in Shelf.kept.items() if body != b"layer"}
+
+    with pytest.raises(ControllerError, match="lost sha256:"):
+        shelf.download("library/x", manifest, ["x:1"], io.BytesIO())
 
 
 def saved_image() -> io.BytesIO:
