@@ -184,10 +184,6 @@ class Terminal:
         self.await_rest(PATIENCE_TO_LOG_IN, inner=False)
         self._raw = ""
 
-    def _ready(self, answer: str) -> bool | None:
-        place = self._raw.find(answer)
-        return True if place >= 0 and self._mark.search(self._raw, place) else None
-
     def _asks(self, question: str) -> bool | None:
         return True if question in self._raw else None
 
