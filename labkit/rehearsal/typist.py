@@ -14,6 +14,8 @@ from labkit.rehearsal.screen import without_echo
 from labkit.rehearsal.terminal import CTRL_C, Complete, Gone, Rest, Terminal, TooLong
 
 SECONDS_BETWEEN_TRIES = 1.0
+# What has to tidy up, as Compose, may take up to ten seconds after the first one.
+SECONDS_BETWEEN_PRESSES = 12.0
 
 
 @dataclass(slots=True)
@@ -110,7 +112,13 @@ class Typist:
 
     def _press(self, step: Step, window: Window) -> Outcome:
         window.terminal.press(CTRL_C)
-        return self._ended(step, window, window.terminal.await_rest(step.limit))
+        try:
+            rest = window.terminal.await_rest(min(step.limit, SECONDS_BETWEEN_PRESSES))
+        except TooLong:
+            # Between two programs of a line it may meet neither: people press again.
+            window.terminal.press(CTRL_C)
+            rest = window.terminal.await_rest(step.limit)
+        return self._ended(step, window, rest)
 
     def _type(self, step: Step, window: Window) -> Outcome:
         self._come_to_rest(step, window)
