@@ -5,6 +5,9 @@ import mongoose from 'mongoose';
 const { MongoError } = mongoose.mongo;
 const { CastError, ValidationError } = mongoose.Error;
 
+// What the driver lets through as it came from a connection that the database has just closed.
+const BROKEN_CONNECTION = ['EPIPE', 'ECONNRESET'];
+
 // What the parser of the body says, in words for whoever sent it.
 const BODY_ERRORS = {
   'entity.parse.failed': 'The body is not valid JSON.',
@@ -44,7 +47,7 @@ function explain(error) {
     return invalid(error);
   }
   // Our questions are never wrong, so any error of the driver means that the database cannot answer them.
-  if (error instanceof MongoError) {
+  if (error instanceof MongoError || BROKEN_CONNECTION.includes(error.code)) {
     return { status: 503, message: 'The database does not answer.' };
   }
   if (error.status < 500) {

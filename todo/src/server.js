@@ -9,9 +9,10 @@ import { connect, disconnect } from './database.js';
 import { readSettings } from './settings.js';
 
 // What has not ended by itself this long after SIGTERM is cut off.
-const GRACE_MS = 1500;
+const GRACE_MS = 1000;
 
 const server = createServer(createApp());
+server.on('request', (request, response) => response.on('close', closeIfStopping));
 
 // The first process of a container gets only the signals that it handles itself.
 process.once('SIGTERM', stop);
@@ -26,6 +27,13 @@ try {
 } catch (error) {
   console.error(error.message);
   process.exit(1);
+}
+
+/** Closes a connection whose request has been finished: its client may want to keep it for the next one. */
+function closeIfStopping() {
+  if (!server.listening) {
+    server.closeIdleConnections();
+  }
 }
 
 async function stop(signal) {

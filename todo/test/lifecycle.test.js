@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { request } from 'node:http';
+import { Agent, request } from 'node:http';
 import { connect, createServer } from 'node:net';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -73,9 +73,9 @@ suite('the end', () => {
   });
 
   /** Begins a request, leaves the end of its body for later, and returns it. */
-  async function begin(app) {
+  async function begin(app, agent = false) {
     const headers = { 'Content-Type': 'application/json', 'Content-Length': BODY.length };
-    const sent = request(`${app.url}/todos`, { method: 'POST', headers, agent: false });
+    const sent = request(`${app.url}/todos`, { method: 'POST', headers, agent });
     sent.write(BODY.slice(0, 5));
     await sleep(200);
     return sent;
@@ -106,6 +106,18 @@ suite('the end', () => {
       await gone;
     });
   }
+
+  test('a client that wants to keep its connection does not delay the end', async () => {
+    const app = await startApp(database);
+    const sent = await begin(app, new Agent({ keepAlive: true }));
+    sent.on('response', (response) => response.resume());
+    const end = assertGone(app);
+    sent.end(BODY.slice(5));
+
+    // Only what is cut off takes a second.
+    assert.ok((await seconds(end)) < 0.9);
+    await end;
+  });
 
   test('the port is taken: the second app says so', async () => {
     const app = await startApp(database);
