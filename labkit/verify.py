@@ -160,7 +160,7 @@ class Checks:
         The run is told of it by one event, DRIFTED, which names the promises.
         """
         self._trials[machine.name] = []
-        self._run.put(Event(Kind.START, machine.name, "see whether all is as it was left", CHECKS))
+        self._run.begin(machine.name, CHECKS, "see whether all is as it was left")
         self.submit(machine)
 
     def handed_out(self, machines: Iterable[Machine]) -> dict[str, str]:

@@ -50,6 +50,9 @@ class Told:
         self.over: list[str] = []
         self.done = self.over.append
 
+    def begin(self, machine: str, part: str, step: str) -> None:
+        self.put(Event(Kind.START, machine, step, part))
+
     @property
     def steps(self) -> list[str]:
         return [one.step for one in self.events if isinstance(one, Event)]
