@@ -121,11 +121,11 @@ def test_a_prompt_that_no_program_may_have_is_only_text(window: Terminal) -> Non
 
 
 def test_the_shells_own_prompt_is_not_mistaken_for_a_program(tmp_path: Path) -> None:
-    slow = "import pty, time; pty.spawn(['bash', '--norc', '-c', 'sleep 1; exec bash --norc -i'])"
+    slow = "printf 'student@vm1:~$ '; sleep 1; exec bash --norc -i"
+    argv = (sys.executable, "-c", f"import pty; pty.spawn(['bash', '-c', {slow!r}])")
     with leash(lambda: False) as held:
         # The prompt stands there for a while before what labkit typed is read.
-        environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "PS1": "student@vm1:~$ "}
-        window = Terminal((sys.executable, "-c", slow), environment, held)
+        window = Terminal(argv, {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}, held)
         assert run(window, "sleep 0.3; (exit 7)") == (7, "")
         window.close()
 

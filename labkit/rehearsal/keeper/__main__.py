@@ -40,7 +40,7 @@ def begin(*, attendee: str, force: bool) -> dict[str, Any]:
 
     `earlier` is what a rehearsal that was cut off had left, as of `settle`.
     """
-    people.end_own_sessions()
+    people.end_own_sessions(attendee)
     earlier = {**settle(), **end()} if NOTES.exists() else {}
     busy = [] if force else list(people.busy(attendee))
     if busy:

@@ -26,26 +26,30 @@ def busy(attendee: str) -> Iterator[str]:
         yield f"containers run: {', '.join(sorted(running))}"
     account = pwd.getpwnam(attendee).pw_uid
     # The eldest of our ancestors is sshd's process for this very connection.
-    ours = _Process(os.getpid()).line()[-1:]
-    sessions = [one for one in _processes() if one.is_of(account) and ours[0] not in one.line()]
+    ours = Process(os.getpid()).line()[-1:]
+    sessions = [one for one in processes() if one.is_of(account) and ours[0] not in one.line()]
     if sessions:
         yield f"{attendee} is logged in: {', '.join(sorted({one.name for one in sessions}))}"
 
 
-def end_own_sessions() -> None:
-    """End what is left of the login shells of a rehearsal that was cut off."""
-    marked = {one.number for one in _processes() if one.terminal_is(SESSION)}
-    for one in _processes():
+def end_own_sessions(attendee: str) -> None:
+    """End what is left of the attendee's login shells in a rehearsal that was cut off."""
+    account = pwd.getpwnam(attendee).pw_uid
+    marked = {
+        one.number for one in processes() if one.owner == account and one.terminal_is(SESSION)
+    }
+    for one in processes():
         if marked.intersection(one.line()):
             with suppress(ProcessLookupError):
                 os.kill(one.number, signal.SIGKILL)
 
 
-def _processes() -> list["_Process"]:
-    return [_Process(int(one.name)) for one in Path("/proc").iterdir() if one.name.isdigit()]
+def processes() -> list["Process"]:
+    """Return all processes that are seen from here."""
+    return [Process(int(one.name)) for one in Path("/proc").iterdir() if one.name.isdigit()]
 
 
-class _Process:
+class Process:
     """A process as /proc shows it (proc_pid_stat(5)); one that is gone belongs to nobody."""
 
     def __init__(self, number: int) -> None:
@@ -80,5 +84,5 @@ class _Process:
         line, one = [], self
         while one.parent > 1:
             line.append(one.number)
-            one = _Process(one.parent)
+            one = Process(one.parent)
         return line or [self.number]
