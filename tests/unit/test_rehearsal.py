@@ -178,7 +178,7 @@ def test_why_a_step_was_not_tried_is_kept_and_noted_only_if_it_matters(guide: Pa
         ("Bind for 0.0.0.0:80 failed: port is already allocated", "ss -ltnp"),
         ("docker: 'compose' is not a docker command.", "installs Compose"),
         ("Unable to find image 'x:1' locally\nlookup registry: no such host", "tags images"),
-        ("Temporary failure resolving 'deb.debian.org'", "DNS of vm1"),
+        ("Temporary failure resolving 'mirror.example'", "DNS of vm1"),
         ("no end within 60 s", "top"),
         ("something else", ""),
     ],
