@@ -299,7 +299,8 @@ def guide(guide: Path | None, html: Path | None) -> int:
         click.echo(f"{html / 'index.html'}: {len(found.chapters)} chapters")
         return OK
     for one in found.chapters:
-        click.echo(f"{one.number:>3}  {one.minutes or '':>3} min  {one.title}")
+        minutes = f"{one.minutes:>3} min" if one.minutes else " " * 7
+        click.echo(f"{one.number:>3}  {minutes}  {one.title}")
     return OK
 
 

@@ -1,6 +1,8 @@
 """One chapter on the machines that it needs, from its first step until they are put back."""
 
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from labkit.checks.line import NoAnswer, Unreachable
@@ -91,7 +93,7 @@ class Performance:
         return ""
 
     def _settle(self, reach: Reach) -> None:
-        passed = not self._failed
+        passed, began = not self._failed, time.monotonic()
         try:
             said = reach.keep("settle")
         except Unreachable as gone:
@@ -102,7 +104,8 @@ class Performance:
             # Where a step has failed, that is the reason; this is only its consequence.
             self._tell(self._as_found(reach, "failed" if passed else "skipped", why))
         else:
-            self._tell(self._compared(reach, said, passed=passed))
+            result = self._compared(reach, said, passed=passed)
+            self._tell(replace(result, seconds=round(time.monotonic() - began, 3)))
 
     def _compared(self, reach: Reach, said: Mapping[str, Any], *, passed: bool) -> CheckResult:
         if said["lost"]:

@@ -63,7 +63,7 @@ class Rehearsal:
             # Whoever waits for an answer gets none any more.
             for reach in [one for seat in self._seats.values() for one in seat.ready.values()]:
                 reach.close()
-        self._pool.shutdown(cancel_futures=True)
+        self._pool.shutdown(cancel_futures=any(error))
 
     @property
     def busy(self) -> bool:
@@ -95,6 +95,8 @@ class Rehearsal:
                 self._audience.done(one.name)
 
     def _alone(self, machine: Machine, *, passed: bool) -> None:
+        if self._means.held.stopped():
+            raise Stopped
         reach = enter(machine, self._means, self._audience.tell) if passed else None
         if reach:
             self._seats[machine.seat].ready[machine.name] = reach

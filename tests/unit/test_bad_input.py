@@ -142,6 +142,25 @@ CASES = {
     "forks": Case("0 is not in the range", f"{VERIFY} --forks 0"),
     "role": Case("no role 'imags'", "provision -i class.ini --tags imags"),
     "report": Case("--junit: no/report.xml", f"{VERIFY} --junit no/report.xml"),
+    "page": Case("--html: no/page.html", f"{VERIFY} --html no/page.html"),
+    "record": Case("--since: last is no record", f"{VERIFY} --since last"),
+    # What is to be rehearsed.
+    "guide alone": Case("--guide and --force are for a rehearsal", f"{VERIFY} --guide g"),
+    "guide missing": Case("there is no guide in g", f"{VERIFY} --rehearse --guide g"),
+    "guide empty": Case("g holds no chapter", f"{VERIFY} --rehearse --guide g", {"g/README": ""}),
+    "guide damaged": Case(
+        "g/01-a.md:3: unknown word 'oops'",
+        f"{VERIFY} --rehearse --guide g",
+        {"g/01-a.md": "# A\n\n<!-- rehearse: oops -->\n```console\n$ a\n```\n"},
+    ),
+    "chapter": Case(
+        "there is no chapter '7'", f"{VERIFY} --rehearse=1,7 --guide g", {"g/01-a.md": "# A\n"}
+    ),
+    "seat too small": Case(
+        "chapter 02 needs 3 machines, and vm1 has 1 here",
+        f"{VERIFY} --rehearse=1-2 --guide g",
+        {"g/01-a.md": "# A\n", "g/02-b.md": "# B\n<!-- chapter: machines=3 -->\n"},
+    ),
     # The class's folder.
     "folder read only": Case(r"\.labkit: Permission denied", modes={".": 0o555}),
     "record of another": Case(

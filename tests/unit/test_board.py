@@ -157,3 +157,18 @@ def test_steps_are_said_as_they_begin_and_timed_on_a_terminal() -> None:
         said = stream.getvalue()
         assert said.rindex("building [an] image") < said.rindex("starting 3 machines")
         assert ("0:00:00" in said) is terminal
+
+
+def test_a_rehearsal_shows_chapter_step_and_seconds() -> None:
+    one = Progress("vm1", "s", State.REHEARSING, step="step 7: docker ps", part="chapter 05")
+    one.begun = 100.0
+
+    assert "chapter 05: step 7: docker ps (12 s)" in seen(Board("t", [one], now=112.4))[1]
+    assert "docker ps (" not in seen(Board("t", [one], now=100.4))[1]
+
+
+def test_a_rehearsal_goes_on_after_a_failure_and_shows_both() -> None:
+    one = Progress("vm1", "s", State.REHEARSING, step="step 1: ls", part="chapter 06")
+    one.reasons = [WHY]
+
+    assert "1 failed · chapter 06: step 1: ls" in seen(Board("t", [one]))[1]

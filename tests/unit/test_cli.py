@@ -11,6 +11,7 @@ from commandline import Labkit
 VERBS = (
     ["provision"],
     ["verify"],
+    ["guide"],
     ["sandbox"],
     *(["sandbox", x] for x in ("up", "status", "down")),
 )
@@ -103,6 +104,23 @@ def test_nothing_is_left_of_a_refused_run(labkit: Labkit) -> None:
 
     assert said.returncode == 2
     assert list(labkit.scratch.iterdir()) == []
+
+
+def test_the_chapters_of_a_guide_are_listed_and_written(labkit: Labkit) -> None:
+    guide = labkit.folder / "guide"
+    guide.mkdir()
+    (guide / "01-a.md").write_text("# First\n<!-- chapter: minutes=15 -->\n")
+    (guide / "A1-b.md").write_text("# Second\n")
+    listed = labkit("guide", "--guide", "guide")
+    written = labkit("guide", "--guide", "guide", "--html", "site")
+
+    assert [line.split() for line in listed.stdout.splitlines()] == [
+        ["01", "15", "min", "First"],
+        ["A1", "Second"],
+    ]
+    assert (listed.returncode, written.returncode) == (0, 0)
+    assert written.stdout == "site/index.html: 2 chapters\n"
+    assert (labkit.folder / "site/A1-b.html").exists()
 
 
 @pytest.mark.parametrize("counts", [("0", "1"), ("1", "0"), ("1000", "1"), ("-1", "1")])

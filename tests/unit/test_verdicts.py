@@ -3,7 +3,7 @@
 import pytest
 
 from labkit.events import Event, Kind, Reason
-from labkit.verdicts import CHECKS, Progress, State
+from labkit.verdicts import CHECKS, Progress, State, tries
 
 WHY = Reason("Pull the images", "no route")
 
@@ -111,3 +111,32 @@ def test_a_note_is_told_once_and_is_no_step(one: Progress) -> None:
         one.take(Event(Kind.NOTE, "vm1", "first contact", notes=("no mesh",)), 1)
 
     assert (one.notes, one.steps, one.step) == (["no mesh"], 0, "")
+
+
+def test_a_failed_step_of_a_chapter_lets_the_others_run_and_leaves_it_not_ready(
+    one: Progress,
+) -> None:
+    one.take(step(Kind.OK, CHECKS), 1)
+    one.take(step(Kind.START, "chapter 05"), 2)
+    assert (one.state, one.begun) == (State.REHEARSING, 2)
+    one.take(step(Kind.FAILED, "chapter 05", WHY), 3)
+    one.take(step(Kind.OK, "chapter 06"), 4)
+    assert (one.state, one.begun) == (State.REHEARSING, None)
+    one.checked(5)
+
+    assert (one.state, one.reasons) == (State.NOT_READY, [WHY])
+
+
+def test_a_rehearsal_alone_makes_no_machine_ready(one: Progress) -> None:
+    one.take(step(Kind.OK, "chapter 05"), 1)
+    one.checked(2)
+
+    assert one.state is State.NOT_READY
+
+
+@pytest.mark.parametrize(
+    ("part", "tried"),
+    [(CHECKS, True), ("rehearsal", True), ("chapter 05", True), ("images", False), ("", False)],
+)
+def test_what_is_only_tried_does_not_end_a_run(part: str, tried: bool) -> None:  # noqa: FBT001
+    assert tries(part) is tried

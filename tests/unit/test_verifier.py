@@ -216,3 +216,20 @@ def test_a_report_can_be_read_whatever_a_machine_printed(tmp_path: Path) -> None
 
     assert failure is not None
     assert "grün" in str(failure.text)
+
+
+def test_a_step_of_a_chapter_is_a_case_of_that_chapter(tmp_path: Path) -> None:
+    detail = "exit 1 instead of 0\n- one\n+ two"
+    step = CheckResult(
+        *("vm1", "guide/05-a.md:7", "step 2: docker ps", "failed"),
+        todo="look",
+        detail=detail,
+        part="chapter 05",
+    )
+    case = suites(tmp_path, step)["vm1"][0]
+    failure = case.find("failure")
+
+    assert (case.get("name"), case.get("classname")) == ("step 2: docker ps", "vm1.chapter 05")
+    assert failure is not None
+    assert failure.get("message") == "exit 1 instead of 0"
+    assert failure.text == f"guide/05-a.md:7\n{detail}\n→ look"
