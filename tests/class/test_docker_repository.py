@@ -60,6 +60,11 @@ class Subject:
         wanted = json.dumps({**self.source, **inputs})
         return self.room.labkit("provision", "--limit", self.name, "-e", wanted, *words)
 
+    def rehearse(self, chapters: str) -> Answer:
+        """Rehearse beside what the attendee has on the machine."""
+        words = ("--limit", self.name, "-e", json.dumps(self.source))
+        return self.room.labkit("verify", f"--rehearse={chapters}", "--force", *words)
+
     def root(self, line: str) -> str:
         return self.room.as_root(self.name, line)
 
@@ -143,6 +148,10 @@ def test_debian_13_changes_from_the_distributions_engine_to_dockers_and_back(
     assert room.as_attendee(name, ATTENDEES_OWN).returncode == 0
     with subject(room, name, repository) as machine:
         machine.assert_runs(machine.provision(docker_engine_version=newer), newer)
+        machine.assert_attendees_own_is_there()
+        # Run, build and Compose answer in the words of another release than the distribution's.
+        rehearsed = machine.rehearse("2,7,12")
+        assert rehearsed.states == {name: "ready"}, rehearsed.explain()
         machine.assert_attendees_own_is_there()
 
         back = room.labkit("provision", "--limit", name)
