@@ -123,6 +123,10 @@ CASES = {
     "type": Case("docker_engine_daemon", files={ROLES: "docker_engine_daemon: [1]\n"}),
     "unknown input": Case("did you mean base_packages?", files={ROLES: "base_package: [vim]\n"}),
     "attendee": Case("'Jo Doe' cannot be", files={ROLES: "attendee_name: Jo Doe\n"}),
+    "app": Case(
+        "sample_apps_names must be one or more of: fortune-clock, todo, guide. Got no match for: tido",
+        files={ROLES: "sample_apps_names: [todo, tido]\n"},
+    ),
     "image": Case("'A b' is no image", files={ROLES: "images_pull: [{reference: A b}]\n"}),
     "host name": Case("'vm_1' cannot be a host name", files=hosts("vm_1")),
     "host name no UTF-8": Case(
