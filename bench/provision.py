@@ -30,15 +30,16 @@ from measure import (
     write,
 )
 
+from labkit.logins import password_hash, read_passwords
+
 FEW = 3
 HEAD = "| | labkit, checks included | plain ansible-playbook | times as fast |"
 
 
 def plain(made: Sandbox, limit: str = "all", good: int = 0) -> float:
     """Run the playbook as somebody would who has no labkit."""
-    public_key = (made.directory / "id_ed25519.pub").read_text().strip()
-    keys = json.dumps({"attendee_keys": [public_key], "ansible_pipelining": False})
-    command = ["ansible-playbook", "-i", made.inventory, "--limit", limit, "-e", keys]
+    inputs = json.dumps({**logins(made), "ansible_pipelining": False})
+    command = ["ansible-playbook", "-i", made.inventory, "--limit", limit, "-e", inputs]
     with tempfile.TemporaryDirectory() as elsewhere:
         (empty := Path(elsewhere, "ansible.cfg")).touch()
         defaults = {
@@ -47,6 +48,14 @@ def plain(made: Sandbox, limit: str = "all", good: int = 0) -> float:
             "ANSIBLE_HOME": elsewhere,
         }
         return timed([*command, ROOT / "playbooks/provision.yml"], defaults, good)
+
+
+def logins(made: Sandbox) -> dict[str, object]:
+    """Return how attendees log in: as labkit has arranged it, if it has been there."""
+    if passwords := read_passwords(made.directory / "logins.csv"):
+        hashes = {seat: password_hash(password, seat) for seat, password in passwords.items()}
+        return {"attendee_password_hashes": hashes}
+    return {"attendee_keys": [(made.directory / "id_ed25519.pub").read_text().strip()]}
 
 
 @contextmanager
