@@ -94,7 +94,8 @@ def test_the_compose_files_are_valid(host: Host, machine: Machine, app: str) -> 
     files = [file for file in names_of(app) if COMPOSE.fullmatch(file)]
     if not files:
         pytest.skip("it has none")
-    look = "docker compose --file $f config --quiet || echo $f"
+    # The same program as docker's plugin, without docker's own start before it.
+    look = "docker-compose --file $f config --quiet || echo $f"
     seen = host.run(f"cd {PRISTINE}/{app} && for f in {' '.join(files)}; do {look}; done")
 
     promise(

@@ -38,10 +38,15 @@ class Images:
         self.recorded: dict[str, dict[str, Any]] = json.loads(
             host.run(f"cat {RECORD}").stdout or "{}"
         )
+        names = list(names)
         ask = "docker image inspect --format '{{.Id}} {{json .RepoDigests}}' "
-        # One line each; -f: the digests' [ ] would stand for files of one letter.
-        echo = "; ".join(f"echo $({ask}{shlex.quote(name)} 2>&1)" for name in names)
-        seen = host.run(f"set -f; {echo}").stdout.splitlines()
+        together = host.run(ask + shlex.join(names))
+        if together.failed:
+            # Each by itself, to learn what is said of which. -f: the digests' [ ] would stand
+            # for files of one letter.
+            echo = "; ".join(f"echo $({ask}{shlex.quote(name)} 2>&1)" for name in names)
+            together = host.run(f"set -f; {echo}")
+        seen = together.stdout.splitlines()
         self.answers = dict(zip(names, seen, strict=False))
 
     def digests(self, name: str) -> tuple[str, list[str]] | None:
