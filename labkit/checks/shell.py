@@ -15,7 +15,8 @@ d=$(mktemp -d -p /run 2>/dev/null || mktemp -d) || exit
 trap 'rm -rf "$d"' EXIT
 answer() {{
   sh -c "$1" </dev/null >"$d/out" 2>"$d/err"
-  echo "$? $(wc -c <"$d/out") $(wc -c <"$d/err")"
+  echo $?
+  stat -c %s "$d/out" "$d/err"
   cat "$d/out" "$d/err"
 }}
 echo {READY.decode()}"""
@@ -60,7 +61,7 @@ class Shell:
         """
         end = time.monotonic() + limit
         self._say(f"answer {shlex.quote(text)}\n".encode())
-        code, length, more = map(int, self._line(end).split())
+        code, length, more = (int(self._line(end)) for _ in range(3))
         answer = self._bytes(length, end)
         return subprocess.CompletedProcess(text, code, answer, self._bytes(more, end))
 

@@ -26,17 +26,19 @@ def names_of(app: str) -> list[str]:
     return [str(file.relative_to(content() / app)) for file in files_of(content() / app)]
 
 
+def sums(listing: str) -> dict[str, str]:
+    """Return the digest of each file that `sha256sum` could read, by its path."""
+    parts = (line.partition("  ") for line in listing.splitlines())
+    return {path: digest for digest, _, path in parts}
+
+
 def test_the_app_is_staged(host: Host, machine: Machine, app: str, note: Note) -> None:
     files = names_of(app)
-    names = " ".join(shlex.quote(f"{app}/{file}") for file in files)
-    home = f'cd "$(getent passwd {machine.attendee} | cut -d : -f 6)"'
-    look = (
-        f'test -f "$f" && if cmp -s "$f" "{PRISTINE}/$f"; then echo "$f"; else echo "$f" edited; fi'
-    )
-    seen = host.run(f"{home} && for f in {names}; do {look}; done")
-    there = seen.stdout.splitlines()
-    edited = [line.removesuffix(" edited") for line in there if line.endswith(" edited")]
-    missing = [file for file in files if f"{app}/{file}" not in {*there, *edited}]
+    look = f"sha256sum {shlex.join(f'{app}/{file}' for file in files)}"
+    seen = host.run(f'cd "$(getent passwd {machine.attendee} | cut -d : -f 6)" && {look}')
+    here, staged = sums(seen.stdout), sums(host.run(f"cd {PRISTINE} && {look}").stdout)
+    missing = [file for file in files if f"{app}/{file}" not in here]
+    edited = [path for path, digest in here.items() if digest != staged.get(path)]
 
     promise(
         not missing,
