@@ -35,7 +35,7 @@ def put(tmp_path: Path) -> Callable[[str, str], None]:
     """Put a program onto the machine."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name in ("cat", "mktemp", "rm", "sh", "sleep", "true", "wc"):
+    for name in ("cat", "mktemp", "rm", "sh", "sleep", "stat", "true"):
         (folder / name).symlink_to(shutil.which(name) or name)
 
     def put(name: str, text: str) -> None:
