@@ -181,8 +181,8 @@ class Checks:
             "seat_machines": [
                 {
                     **mate,
-                    "hostname": self._inputs[mate["name"]]["base_hostname"],
-                    "labels": self._inputs[mate["name"]]["swarm_node_labels"],
+                    "hostname": self._inputs[mate["name"]].get("base_hostname"),
+                    "labels": self._inputs[mate["name"]].get("swarm_node_labels"),
                 }
                 for mate in self._seats[machine.seat]
             ],

@@ -18,7 +18,7 @@ PLACE = {
     "data_path_port": 7789,
     "state": "joined",
 }
-TOKEN = "-".join(["SWMTKN", "1"])
+TOKEN = "SWMTKN-1"  # noqa: S105 - it stands for one
 OUT = {"LocalNodeState": "inactive"}
 WORKER = {
     "LocalNodeState": "active",

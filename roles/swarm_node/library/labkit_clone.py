@@ -34,6 +34,8 @@ MACHINE_ID = Path("/etc/machine-id")
 # A copy that older systems keep; on newer ones it is a link to the former.
 DBUS_ID = Path("/var/lib/dbus/machine-id")
 SSH = Path("/etc/ssh")
+# Of engines before 23.
+OLD_ENGINES_ID = Path("/etc/docker/key.json")
 
 
 def hardware(interface: str) -> str:
@@ -52,7 +54,7 @@ def renew_machine_id() -> None:
 
 def forget_engine_id(data_root: str) -> None:
     """Have the engine make itself another id at its next start."""
-    for place in (Path(data_root, "engine-id"), Path("/etc/docker/key.json")):
+    for place in (Path(data_root, "engine-id"), OLD_ENGINES_ID):
         place.unlink(missing_ok=True)
 
 
