@@ -56,6 +56,20 @@ def test_the_seats_registry_has_a_good_certificate(
     )
 
 
+def test_the_registrys_port_is_free(host: Host, machine: Machine) -> None:
+    _wanted(machine, first=True)
+    seen = host.run(f"ss -Hltnp 'sport = :{PORT}'")
+    # A published port is the engine's, whichever container it leads to.
+    foreign = [line for line in seen.stdout.splitlines() if '"docker' not in line]
+
+    promise(
+        seen.succeeded and not foreign,
+        expected=f"port {PORT} to be free for the registry, or the engine's",
+        seen="; ".join(foreign) or seen.stderr,
+        todo="stop what holds it, or move it to another port",
+    )
+
+
 def test_the_seats_registry_answers(host: Host, machine: Machine) -> None:
     _wanted(machine, first=True)
     if machine.inputs.get("swarm_node_registry") != "running":

@@ -204,6 +204,22 @@ def test_another_authority_than_the_classs_is_named_with_its_file() -> None:
     assert seen(check, {"cat": "ours"}, nobodys)
 
 
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("", True),
+        ('LISTEN 0 4096 *:443 *:* users:(("docker-proxy",pid=9,fd=7))', True),
+        ('LISTEN 0 4096 *:443 *:* users:(("dockerd",pid=7,fd=3))', True),
+        ('LISTEN 0 511 *:443 *:* users:(("nginx",pid=9,fd=6))', False),
+    ],
+)
+def test_the_registrys_port_may_be_the_engines(line: str, *, kept: bool) -> None:
+    check = registry.test_the_registrys_port_is_free
+    found = seen(check, {"ss": line}, machine(swarm_node_registry="ready"))
+
+    assert (found == "") is kept
+
+
 def test_only_a_registry_that_was_asked_for_has_to_answer() -> None:
     check = registry.test_the_seats_registry_answers
     running = {"swarm_node_registry": "running"}
