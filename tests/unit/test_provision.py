@@ -45,6 +45,7 @@ class Told:
     """What a run hears."""
 
     def __init__(self) -> None:
+        self.machines: dict[str, Machine] = {"vm1": machine("vm1")}
         self.events: list[Any] = []
         self.put = self.events.append
         self.over: list[str] = []
