@@ -90,8 +90,7 @@ def judge(one: Count, other: Count, usual: int | None) -> tuple[list[Finding], l
 def usual_size(places: Iterable[Place]) -> int | None:
     """Return the size that more than half of the machines need, None if there is none."""
     needs = [one.needs for one in places]
-    size, machines = Counter(needs).most_common(1)[0]
-    return size if machines * 2 > len(needs) else None
+    return next((size for size, its in Counter(needs).items() if its * 2 > len(needs)), None)
 
 
 def unlike(place: Place, mate: Place, usual: int | None) -> Iterator[Finding]:
@@ -155,11 +154,15 @@ def _sources(label: str, note: Mapping[str, Any], sender: Count, receiver: Count
             for mate, its, source, count in receiver.arrived
             if (mate, its) == (sender.place.name, label)
         }
-    # A connection has no name on it: it is known by the port that it was made from.
-    ours = [
-        source for its, source, port in receiver.opened if its == label and port in note["ports"]
+    # A connection has no name on it: it is known by the port that it was made from, which may
+    # have been that of an earlier one too.
+    seen = [
+        source
+        for port in note["ports"]
+        for its, source, there in receiver.opened
+        if (its, there) == (label, port)
     ]
-    return dict(Counter(ours))
+    return dict(Counter(seen))
 
 
 def results(

@@ -210,7 +210,7 @@ class Sender:
         self._from = place["from"]
         self._gossip, self._data = datagrams(place["from"]), datagrams(place["data_from"])
         self._inbox = inbox
-        self._waiting: set[Any] = set()
+        self._unanswered: set[socket.socket] = set()
         self._sent: dict[str, dict[str, dict[str, Any]]] = {}
 
     def send(self, mates: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -223,10 +223,10 @@ class Sender:
             while (left := slot - time.monotonic()) > 0:
                 self._take_answers(left)
         end = time.monotonic() + PATIENCE
-        while self._waiting and (left := end - time.monotonic()) > 0:
+        while self._unanswered and (left := end - time.monotonic()) > 0:
             self._take_answers(left)
-        for connecting in tuple(self._waiting):
-            self._close(connecting)
+        for connection in tuple(self._unanswered):
+            self._close(connection)
         return self._sent
 
     def _send(self, name: str, mate: Mapping[str, Any], number: int) -> None:
@@ -262,32 +262,32 @@ class Sender:
             note["error"] = error.strerror
 
     def _connect(self, note: dict[str, Any], to: tuple[str, int]) -> None:
-        connecting = socket.socket(family(to[0]), socket.SOCK_STREAM)
-        connecting.setblocking(False)  # noqa: FBT003 - Python's own signature
-        connecting.bind((self._from, 0))
-        note["ports"].append(connecting.getsockname()[1])
-        code = connecting.connect_ex(to)
-        self._inbox.selector.register(connecting, selectors.EVENT_WRITE, note)
-        self._waiting.add(connecting)
+        connection = socket.socket(family(to[0]), socket.SOCK_STREAM)
+        connection.setblocking(False)  # noqa: FBT003 - Python's own signature
+        connection.bind((self._from, 0))
+        note["ports"].append(connection.getsockname()[1])
+        code = connection.connect_ex(to)
+        self._unanswered.add(connection)
+        self._inbox.selector.register(connection, selectors.EVENT_WRITE, note)
         if code != errno.EINPROGRESS:
-            self._take(connecting, note, code)
+            self._take_answer(connection, note, code)
 
     def _take_answers(self, seconds: float) -> None:
         for key in self._inbox.read(seconds):
-            connecting: Any = key.fileobj
-            code = connecting.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            self._take(connecting, key.data, code)
+            connection: Any = key.fileobj
+            code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            self._take_answer(connection, key.data, code)
 
-    def _take(self, connecting: socket.socket, note: dict[str, Any], code: int) -> None:
+    def _take_answer(self, connection: socket.socket, note: dict[str, Any], code: int) -> None:
         # Before a swarm is made nobody listens there: a refusal has come through as well.
         note["answered"] += code in {0, errno.ECONNREFUSED}
         note["error"] = os.strerror(code) if code else note["error"]
-        self._close(connecting)
+        self._close(connection)
 
-    def _close(self, connecting: socket.socket) -> None:
-        self._inbox.selector.unregister(connecting)
-        self._waiting.discard(connecting)
-        connecting.close()
+    def _close(self, connection: socket.socket) -> None:
+        self._unanswered.discard(connection)
+        self._inbox.selector.unregister(connection)
+        connection.close()
 
 
 def datagrams(address: str) -> socket.socket:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from labkit.classroom import Machine
-from labkit.seat.packets import Count, Place
+from labkit.seat.packets import Count, Place, results, usual_size
 from labkit.seat.post import Lost, Post
+from labkit.verifier import CheckResult
 
 # How long a prober may take to be there, to send, and to count.
 PATIENCE_TO_COME, PATIENCE_TO_SEND, PATIENCE_TO_COUNT = 10.0, 8.0, 3.0
@@ -56,6 +57,17 @@ class Proof:
             for post in self._posts.values():
                 post.close()
         self.seconds = round(time.monotonic() - began, 3)
+
+    def said(self) -> dict[Pair, tuple[CheckResult, CheckResult]]:
+        """Return what came of each pair of which both were counted."""
+        usual = usual_size(one.place for one in self.counts.values())
+        return {
+            pair: results(
+                *(self.counts[name] for name in sorted(pair)), usual=usual, seconds=self.seconds
+            )
+            for pair in self.pairs
+            if pair <= self.counts.keys()
+        }
 
     def stop(self) -> None:
         """Break it off, from another thread."""

@@ -4,7 +4,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from labkit.classroom import Machine
-from labkit.seat.packets import lost, results, unproven, usual_size
+from labkit.seat.packets import lost, unproven
 from labkit.seat.post import Lost
 from labkit.seat.proof import Pair, Proof
 from labkit.verdicts import CHECKS
@@ -144,14 +143,16 @@ class Seats:
             free = seat.gone & seat.waiting.keys()
             late = min(seat.waiting.values(), default=0.0) + PATIENCE <= time.monotonic()
             if not seat.proof and (late or not seat.expected):
-                pairs = set(map(frozenset, combinations(seat.standing, 2))) - seat.proven
+                names = [name for name in seat.listed if name in seat.standing]
+                pairs = [frozenset(two) for two in combinations(names, 2)]
+                pairs = [pair for pair in pairs if pair not in seat.proven]
                 if pairs and seat.waiting.keys() - free:
                     self._begin(seat, pairs)
                 else:
                     free = set(seat.waiting)
             self._release(seat, free)
 
-    def _begin(self, seat: _Seat, pairs: AbstractSet[Pair]) -> None:
+    def _begin(self, seat: _Seat, pairs: Sequence[Pair]) -> None:
         machines = [one for name, one in seat.standing.items() if any(name in two for two in pairs)]
         seat.proof = Proof(machines, pairs, seat.listed, self._directory)
         for name in seat.standing.keys() & seat.waiting.keys():
@@ -172,30 +173,25 @@ class Seats:
         self._look(seat)
 
     def _take(self, seat: _Seat, proof: Proof) -> None:
-        """Tell what came of a round; a pair is told when it is not to be tried again."""
+        """Tell what came of a round; who drifted comes again, and is proven then."""
+        said = proof.said()
         drifted: dict[str, list[str]] = {}
-        usual = usual_size(one.place for one in proof.counts.values())
-        for pair in proof.pairs:
-            if not pair <= proof.counts.keys():
-                continue
-            counts = (proof.counts[name] for name in sorted(pair))
-            said = results(*counts, usual=usual, seconds=proof.seconds)
-            bad = [one for one in said if one.outcome == "failed"]
-            again = [one for one in bad if self._ears.on_trial(one.machine)]
-            for one in again:
+        for one in (one for pair in said.values() for one in pair if one.outcome == "failed"):
+            if self._ears.on_trial(one.machine):
                 drifted.setdefault(one.machine, []).append(one.promise)
-            if not again:
+        for pair, its in said.items():
+            if not pair & drifted.keys():
                 seat.proven.add(pair)
-                for one in said:
+                for one in its:
                     self._ears.tell(one)
         for name, why in proof.lost.items():
             self._ears.tell(lost(name, str(why), away=why.away))
-            del seat.standing[name]
             seat.gone.add(name)
+            del seat.standing[name]
         for name, promises in drifted.items():
             self._ears.drifted(name, promises)
-            del seat.standing[name], seat.waiting[name]
             seat.expected.add(name)
+            del seat.standing[name], seat.waiting[name]
         self._release(seat, {one.name for one in proof.machines} & seat.waiting.keys())
 
     def _release(self, seat: _Seat, names: Iterable[str]) -> None:

@@ -6,16 +6,15 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from labkit.classroom import Machine
-from labkit.seat.packets import results, usual_size
-from labkit.seat.proof import Pair, Proof
+from labkit.seat.proof import Proof
 from labkit.ssh import Connection
-from labkit.verifier import CheckResult
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a network of its own"),
@@ -57,18 +56,15 @@ class Wire:
         proof.run()
         return proof
 
-    def probers(self) -> list[str]:
+    def probers(self) -> list[Path]:
         """Return the probers that are still there."""
         places = {Path((self.folder / name).read_text()).readlink() for name in NAMES}
-        found = [one.parent for one in Path("/proc").glob("[0-9]*/cmdline") if prober(one)]
-        return [str(one) for one in found if (one / "ns/net").readlink() in places]
-
-
-def prober(command: Path) -> bool:
-    try:
-        return b"exec(b.read(" in command.read_bytes()
-    except OSError:
-        return False
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                ours = b"exec(b.read(" in (process / "cmdline").read_bytes()
+                found += [process] if ours and (process / "ns/net").readlink() in places else []
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -114,29 +110,27 @@ def wire(bare: Wire) -> Iterator[Wire]:
         bare.run("switch", f"ip link set {name} mtu 1500")
 
 
-def said(proof: Proof) -> dict[Pair, CheckResult]:
-    """Return what is said of each pair, to the machine that comes first."""
-    usual = usual_size(one.place for one in proof.counts.values())
-    found = {}
-    for pair in proof.pairs:
-        counts = [proof.counts[name] for name in sorted(pair)]
-        found[pair] = results(*counts, usual=usual, seconds=proof.seconds)[0]
-    return found
+def none_left(wire: Wire) -> bool:
+    """Tell whether the probers end, which takes them a moment."""
+    deadline = time.monotonic() + 3
+    while wire.probers() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not wire.probers()
 
 
 def seen(proof: Proof) -> dict[str, str]:
     """Return what is wrong, by the names of the two machines."""
-    wrong = {pair: one.seen for pair, one in said(proof).items() if one.outcome != "passed"}
+    wrong = {pair: one.seen for pair, (one, _) in proof.said().items() if one.outcome != "passed"}
     return {" ".join(sorted(pair)): text for pair, text in wrong.items()}
 
 
 def test_on_a_sound_wire_all_arrives_soon_and_nothing_is_left(wire: Wire) -> None:
     proof = wire.prove(*NAMES)
 
-    assert {one.outcome for one in said(proof).values()} == {"passed"}
-    assert not any(one.detail for one in said(proof).values())
+    assert {one.outcome for pair in proof.said().values() for one in pair} == {"passed"}
+    assert [one.detail for pair in proof.said().values() for one in pair if one.detail] == []
     assert proof.seconds < 3
-    assert wire.probers() == []
+    assert none_left(wire)
     labels = set(proof.counts["vm1"].sent["vm2"])
     assert labels == {"2377/tcp", "7946/tcp", "7946/udp", "4789/udp", "1500 bytes", "1450 bytes"}
 
@@ -194,7 +188,7 @@ def test_a_port_that_loses_half_is_told_with_how_much(wire: Wire) -> None:
 def test_little_loss_is_a_note(wire: Wire) -> None:
     rare = "-m statistic --mode nth --every 40 --packet 7"
     wire.run("vm2", f"iptables -A INPUT -p udp --dport 7946 {rare} -j DROP")
-    result = said(wire.prove("vm1", "vm2"))[frozenset({"vm1", "vm2"})]
+    result, _ = wire.prove("vm1", "vm2").said()[frozenset({"vm1", "vm2"})]
 
     assert result.outcome == "passed"
     assert result.detail == "note: vm1 to vm2, 7946/udp: 39 of 40 arrived"
@@ -203,11 +197,7 @@ def test_little_loss_is_a_note(wire: Wire) -> None:
 def test_a_link_with_another_mtu_is_held_against_its_machine_alone(wire: Wire) -> None:
     wire.run("vm2", "ip link set eth0 mtu 1400")
     wire.run("switch", "ip link set vm2 mtu 1400")
-    proof = wire.prove(*NAMES)
-    usual = usual_size(one.place for one in proof.counts.values())
-    first, second = results(
-        proof.counts["vm1"], proof.counts["vm2"], usual=usual, seconds=proof.seconds
-    )
+    first, second = wire.prove(*NAMES).said()[frozenset({"vm1", "vm2"})]
 
     assert (first.outcome, second.outcome) == ("passed", "failed")
     assert "vm2 send packets of 1400 bytes, those of vm1 1500" in second.seen
@@ -277,7 +267,4 @@ def test_a_proof_that_is_broken_off_ends_at_once_and_leaves_nothing(
 
     assert not going.is_alive()
     assert time.monotonic() - began < 1
-    deadline = time.monotonic() + 3
-    while wire.probers() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert wire.probers() == []
+    assert none_left(wire)
