@@ -121,12 +121,13 @@ class Seats:
 
     def stop(self) -> None:
         """Break off what goes on; nobody is told anything of it."""
-        self._stopped = True
-        for timer in tuple(self._timers):
+        with self._lock:
+            self._stopped = True
+        for timer in self._timers:
             timer.cancel()
         for seat in self._seats.values():
-            if proof := seat.proof:
-                proof.stop()
+            if seat.proof:
+                seat.proof.stop()
         self._pool.shutdown(cancel_futures=True)
 
     def _look_later(self, seat: _Seat) -> None:
