@@ -158,7 +158,9 @@ def test_a_seat_that_is_a_swarm_is_proven_beside_it(room: Room) -> None:
         again = room.labkit("verify", "--limit", f"{VM1},{VM2}")
     finally:
         for name in (VM2, VM1):
-            room.as_root(name, "docker swarm leave --force; docker network rm docker_gwbridge || true")
+            room.as_root(
+                name, "docker swarm leave --force; docker network rm docker_gwbridge || true"
+            )
 
     assert only(answer, VM1, VM2)
     assert f"{VM1} to {VM2}, 4789/udp: 0 of 40 arrived" in answer.reasons(VM2)

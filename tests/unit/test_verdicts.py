@@ -111,3 +111,13 @@ def test_a_note_is_told_once_and_is_no_step(one: Progress) -> None:
         one.take(Event(Kind.NOTE, "vm1", "first contact", notes=("no mesh",)), 1)
 
     assert (one.notes, one.steps, one.step) == (["no mesh"], 0, "")
+
+
+def test_what_shows_late_takes_ready_back(one: Progress) -> None:
+    one.take(step(Kind.OK, CHECKS), 1)
+    one.checked(2)
+    one.take(step(Kind.OK, CHECKS), 3)
+    assert one.state is State.READY
+    one.take(step(Kind.FAILED, CHECKS, WHY), 4)
+
+    assert (one.state, one.reasons, one.ended) == (State.NOT_READY, [WHY], 2)
