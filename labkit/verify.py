@@ -135,25 +135,25 @@ class Checks:
         # What is done with a machine whose checks are over; they may all have passed.
         self.then: Callable[[str, bool], None] = lambda machine, _: run.done(machine)
         self._run, self._directory = run, known.directory
-        self._listed = known.seats()
+        self._seats = known.seats()
         self._passwords = read_passwords(known.directory / "logins.csv")
         self._trials: dict[str, list[CheckResult]] = {}
         self._ended: dict[str, Finished] = {}
         ears = Ears(run.begin, self._take, self._on_trial, self._drifted, self._release)
-        self._seats = Seats(run.machines.values(), self._listed, ears, scratch, forks)
+        self._proofs = Seats(run.machines.values(), self._seats, ears, scratch, forks)
         self._verifier = Verifier(scratch, forks, self._tell)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._seats.stop()
+        self._proofs.stop()
         self._verifier.stop()
 
     @property
     def busy(self) -> bool:
         """Whether a machine is still being checked."""
-        return self._verifier.busy or self._seats.busy
+        return self._verifier.busy or self._proofs.busy
 
     @property
     def trying(self) -> bool:
@@ -187,7 +187,7 @@ class Checks:
                 **machine.inputs,
                 "docker_engine_locked_versions": locked_engine(self._directory),
             },
-            "seat_machines": self._listed[machine.seat],
+            "seat_machines": self._seats[machine.seat],
             "login": {"user": machine.inputs["attendee_name"], "password": password},
         }
 
@@ -198,7 +198,7 @@ class Checks:
 
     def tell_unproven(self) -> None:
         """Have it noted, when all is over, with which of its mates a machine was not proven."""
-        for result in self._seats.unproven():
+        for result in self._proofs.unproven():
             self.tell(result)
         self._run.follow(lambda: False)
 
@@ -213,7 +213,7 @@ class Checks:
             return
         self._ended[machine] = said
         unmet = any(one.outcome == "unreachable" or one.check == UNCHECKED for one in its)
-        self._seats.come(machine, reachable=not unmet)
+        self._proofs.come(machine, reachable=not unmet)
 
     def _take(self, result: CheckResult) -> None:
         if self._on_trial(result.machine):
