@@ -102,21 +102,25 @@ def stand(
 
     `from` and `data_from` are what it sends from: behind a translated address, another one.
     """
-    listed = str(socket.getaddrinfo(task["listed"], None)[0][4][0])
-    way = source(task["towards"])
-    address = str(kept.get("address") or task["asked"] or (listed if listed in own else way))
+    address = str(kept.get("address") or task["asked"] or clear(task, own))
     data_path = str(kept.get("data_path_address") or address)
-    data_from = data_path if data_path in own else way
+    data_from = data_path if data_path in own else source(task["towards"])
     mtu = own[data_from]
     return {
         "address": address,
-        "from": address if address in own else way,
+        "from": address if address in own else source(task["towards"]),
         "data_path": data_path,
         "data_from": data_from,
         "port": int(kept.get("data_path_port") or task["port"]),
         "mtu": mtu,
         "needs": int(kept.get("overlay_mtu") or min(mtu, USUAL) - VXLAN) + VXLAN,
     }
+
+
+def clear(task: Mapping[str, Any], own: Mapping[str, int]) -> str:
+    """Return the address that the seat's list has for this machine, or else the one that leads to a mate."""
+    listed = str(socket.getaddrinfo(task["listed"], None)[0][4][0])
+    return listed if listed in own else source(task["towards"])
 
 
 def source(towards: str) -> str:
