@@ -118,7 +118,7 @@ def stand(
 
 
 def clear(task: Mapping[str, Any], own: Mapping[str, int]) -> str:
-    """Return the address that the seat's list has for this machine, or else the one that leads to a mate."""
+    """Return the address that the seat's list has for this machine, or that leads to a mate."""
     listed = str(socket.getaddrinfo(task["listed"], None)[0][4][0])
     return listed if listed in own else source(task["towards"])
 
