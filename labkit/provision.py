@@ -126,6 +126,7 @@ def _drive(run: Run, play: Play, options: Options, known: Class, record: Record)
             stop.asked = True
             raise
         if not stop.asked:
+            checks.tell_unproven()
             roles.result()
         return run.close(interrupted=stop.asked)
 

@@ -11,6 +11,8 @@ CHAPTER = "chapter"
 REHEARSAL = "rehearsal"
 # The last task of the playbook: a machine that gets here has all its roles behind it.
 PROVISIONED = "Ready to be checked"
+# What stands for a check's name where labkit itself could not carry out any.
+UNCHECKED = "labkit"
 # A check made before any role found that one is needed.
 DRIFTED = "drifted"
 
@@ -62,12 +64,14 @@ class Progress:
     notes: list[str] = field(default_factory=list)
 
     def take(self, event: Event, now: float) -> None:
-        """Go one event further."""
+        """Go one event further; what fails beside a mate that came late takes "ready" back."""
         if self.started is None:
             self.started = now
         self.notes += [note for note in event.notes if note not in self.notes]
         self.reasons += event.reasons
         if self.state in FINAL:
+            if event.reasons and self.state in GOOD:
+                self.state = State.NOT_READY
             return
         if event.kind is not Kind.NOTE:
             self._step(event, now)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from labkit.errors import LabkitError
-from labkit.verdicts import CHECKS
+from labkit.verdicts import CHECKS, UNCHECKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ class Verifier:
     def _lost(self, machine: str) -> CheckResult:
         return CheckResult(
             machine,
-            "labkit",
+            UNCHECKED,
             "the checks run to their end",
             "failed",
             expected="a checking process that lives",

@@ -1,6 +1,6 @@
 """The verb `verify`: try every promise on every machine, and say which machines are ready."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +24,8 @@ from labkit.report import Told, report_page
 from labkit.run import Run, choose, interruptible
 from labkit.runner import Stop
 from labkit.scratch import run_directory
-from labkit.verdicts import CHAPTER, CHECKS, DRIFTED, Progress
+from labkit.seat.seats import Ears, Seats
+from labkit.verdicts import CHAPTER, CHECKS, DRIFTED, UNCHECKED, Progress
 from labkit.verifier import CheckResult, Finished, Verifier, junit
 
 MOST_AT_ONCE = 50
@@ -109,6 +110,8 @@ def _try_all(
         for machine in run.machines.values():
             checks.submit(machine)
         run.follow(lambda: (checks.busy and not stop.asked) or bool(rehearsal and rehearsal.busy))
+        if not stop.asked:
+            checks.tell_unproven()
         return checks.results, stop.asked
 
 
@@ -122,7 +125,11 @@ def _compare(run: Run, past: Past) -> Changes:
 
 
 class Checks:
-    """The checks of one run: machines go in, and the run is told what came of each."""
+    """
+    The checks of one run: machines go in, and the run is told what came of each.
+
+    When its own checks are over, a machine is proven together with the others of its seat.
+    """
 
     def __init__(self, run: Run, known: Class, scratch: Path, forks: int) -> None:
         self.results: list[CheckResult] = []
@@ -133,18 +140,22 @@ class Checks:
         self._inputs = {one.name: one.inputs for one in known.machines}
         self._passwords = read_passwords(known.directory / "logins.csv")
         self._trials: dict[str, list[CheckResult]] = {}
+        self._ended: dict[str, Finished] = {}
+        ears = Ears(run.begin, self._take, self._on_trial, self._drifted, self._release)
+        self._proofs = Seats(run.machines.values(), self._seats, ears, scratch, forks)
         self._verifier = Verifier(scratch, forks, self._tell)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._proofs.stop()
         self._verifier.stop()
 
     @property
     def busy(self) -> bool:
         """Whether a machine is still being checked."""
-        return self._verifier.busy
+        return self._verifier.busy or self._proofs.busy
 
     @property
     def trying(self) -> bool:
@@ -195,30 +206,47 @@ class Checks:
         self.results.append(result)
         self._run.put(read_result(result))
 
-    def _tell(self, said: CheckResult | Finished) -> None:
-        held = self._trials.get(said.machine)
-        if held is None:
-            self._pass_on(said)
-        elif isinstance(said, CheckResult):
-            held.append(said)
-        else:
-            if broken := [one.promise for one in held if one.outcome == "failed"]:
-                note = f"not as it was left: {'; '.join(broken)}"
-                self._run.put(Event(Kind.NOTE, said.machine, DRIFTED, CHECKS, notes=(note,)))
-            else:
-                for one in held:
-                    self._pass_on(one)
-                self._pass_on(said)
-            del self._trials[said.machine]
+    def tell_unproven(self) -> None:
+        """Have it noted, when all is over, with which of its mates a machine was not proven."""
+        for result in self._proofs.unproven():
+            self.tell(result)
+        self._run.follow(lambda: False)
 
-    def _pass_on(self, said: CheckResult | Finished) -> None:
-        if isinstance(said, Finished):
-            identity = {"identity": dict(said.identity)} if said.identity else {}
-            self._run.put(Event(Kind.NOTE, said.machine, "checked", CHECKS, data=identity))
-            its = [one for one in self.results if one.machine == said.machine]
-            self.then(said.machine, all(one.outcome in {"passed", "skipped"} for one in its))
+    def _tell(self, said: CheckResult | Finished) -> None:
+        if isinstance(said, CheckResult):
+            self._take(said)
+            return
+        machine, held = said.machine, self._trials.get(said.machine)
+        its = held if held is not None else [one for one in self.results if one.machine == machine]
+        if held and (broken := [one.promise for one in held if one.outcome == "failed"]):
+            self._drifted(machine, broken)
+            return
+        self._ended[machine] = said
+        unmet = any(one.outcome == "unreachable" or one.check == UNCHECKED for one in its)
+        self._proofs.come(machine, reachable=not unmet)
+
+    def _take(self, result: CheckResult) -> None:
+        if self._on_trial(result.machine):
+            self._trials[result.machine].append(result)
         else:
-            self.tell(said)
+            self.tell(result)
+
+    def _on_trial(self, machine: str) -> bool:
+        return machine in self._trials
+
+    def _drifted(self, machine: str, broken: Sequence[str]) -> None:
+        note = f"not as it was left: {'; '.join(broken)}"
+        self._run.put(Event(Kind.NOTE, machine, DRIFTED, CHECKS, notes=(note,)))
+        del self._trials[machine]
+
+    def _release(self, machine: str) -> None:
+        for one in self._trials.pop(machine, ()):
+            self.tell(one)
+        said = self._ended[machine]
+        identity = {"identity": dict(said.identity)} if said.identity else {}
+        self._run.put(Event(Kind.NOTE, machine, "checked", CHECKS, data=identity))
+        its = [one for one in self.results if one.machine == machine]
+        self.then(machine, all(one.outcome in {"passed", "skipped"} for one in its))
 
 
 def read_result(result: CheckResult) -> Event:

@@ -13,6 +13,7 @@ from labkit.checks.line import Line, NoRoot, Unreachable
 from labkit.checks.machine import Machine
 from labkit.checks.reporter import Reporter, Tell, broken, reason
 from labkit.ssh import askpass
+from labkit.verdicts import UNCHECKED
 
 HERE = Path(__file__).parent
 # What is proven first explains what fails later; what labkit left behind is looked for last.
@@ -122,7 +123,7 @@ def _identity(line: Line) -> dict[str, str]:
 
 def _out_of_reach(error: pytest.ExceptionInfo[BaseException], seconds: float) -> dict[str, Any]:
     """Return the one outcome of a machine that cannot be checked at all."""
-    outcome = {"check": "labkit", "promise": PROMISE_OF_REACH, "seconds": round(seconds, 3)}
+    outcome = {"check": UNCHECKED, "promise": PROMISE_OF_REACH, "seconds": round(seconds, 3)}
     if isinstance(error.value, NoRoot):
         return outcome | {
             "outcome": "failed",

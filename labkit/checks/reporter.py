@@ -8,6 +8,7 @@ import pytest
 from labkit.checks.line import NoAnswer, Unreachable
 from labkit.checks.promise import Unkept
 from labkit.events import NOTE
+from labkit.verdicts import UNCHECKED
 
 Tell = Callable[[Mapping[str, Any]], None]
 
@@ -63,7 +64,7 @@ class Reporter:
         self._tell(broken("the checks run to their end", str(excrepr)))
 
 
-def broken(promise: str, detail: str, check: str = "labkit") -> dict[str, Any]:
+def broken(promise: str, detail: str, check: str = UNCHECKED) -> dict[str, Any]:
     """Return the outcome of a check that labkit itself could not carry out."""
     lines = detail.strip().splitlines() or ["no more is known"]
     return {

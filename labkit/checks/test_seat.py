@@ -49,25 +49,6 @@ def test_the_swarms_ports_are_free(host: Host, machine: Machine) -> None:
     )
 
 
-def test_nothing_stands_between_the_seats_machines(host: Host, machine: Machine) -> None:
-    blocked = []
-    for mate in machine.mates:
-        # A mate that is switched off has a verdict of its own.
-        if _answer(host, mate.address, 22):
-            continue
-        for port in ("2377", "7946"):
-            said = _answer(host, mate.address, int(port))
-            if said and "refused" not in said:
-                blocked.append(f"{mate.name} port {port}: {said}")
-
-    promise(
-        not blocked,
-        expected="the seat's machines to reach each other at the swarm's ports",
-        seen="; ".join(blocked),
-        todo="open 2377/tcp, 7946/tcp+udp, 4789/udp between them: see the cloud's firewall rules",
-    )
-
-
 def test_the_kernel_has_what_a_swarm_needs(host: Host, feature: str) -> None:
     seen = host.run(TRIALS[feature])
 
@@ -101,12 +82,3 @@ def test_the_routing_mesh_can_work(host: Host, machine: Machine) -> None:
         seen="no /proc/net/ip_vs",
         todo="use another kernel, or do without the mesh: set swarm_node_mesh: false",
     )
-
-
-def _answer(host: Host, address: str, port: int) -> str:
-    """Return why a connection could not be made, or nothing if it could."""
-    line = f"timeout 3 bash -c 'exec 3<>/dev/tcp/{address}/{port}'"
-    seen = host.run(line)
-    if seen.succeeded:
-        return ""
-    return seen.stderr.strip().splitlines()[-1] if seen.stderr.strip() else "no answer within 3 s"

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -549,37 +548,6 @@ def test_a_name_that_means_another_machine_is_told_with_its_address(host: Host, 
     assert unkept(seat.test_the_seats_machines_have_names, host, machine(*mates)).seen == (
         "vm2 is 192.0.2.9, not 192.0.2.2; two is 192.0.2.9, not 192.0.2.2"
     )
-
-
-def test_an_open_port_and_a_refused_one_are_told_apart(host: Host) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        assert seat._answer(host, "127.0.0.1", port) == ""  # noqa: SLF001 - it decides the check
-
-    assert "refused" in seat._answer(host, "127.0.0.1", port)  # noqa: SLF001
-
-
-def test_a_port_that_swallows_what_comes_is_told_as_such(host: Host, says: Says) -> None:
-    says("bash", "exec sleep 9", script=True)
-    says("timeout", 'shift; exec /usr/bin/timeout 0.1 "$@"', script=True)
-
-    assert seat._answer(host, "192.0.2.1", 22) == "no answer within 3 s"  # noqa: SLF001
-
-
-def test_only_a_machine_that_is_on_can_be_blocked(
-    host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answers = {
-        "two": {},
-        "off": dict.fromkeys((22, 2377), "No route"),
-        "three": {2377: "refused", 7946: "no answer"},
-    }
-    monkeypatch.setattr(seat, "_answer", lambda _, mate, port: answers[mate].get(port, ""))
-    mates = [Mate(name, name, number) for number, name in enumerate(("vm1", *answers), start=1)]
-    check = seat.test_nothing_stands_between_the_seats_machines
-
-    check(host, machine(*mates[:3]))
-    assert unkept(check, host, machine(*mates)).seen == "three port 7946: no answer"
 
 
 def test_what_the_checks_left_behind_is_named(host: Host, says: Says) -> None:

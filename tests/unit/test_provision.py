@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from labkit.events import Event, Kind
 from labkit.provision import Options, Roles
 from labkit.record import Record
 from labkit.runner import Play, Stop
+from labkit.seat.packets import Count, Place
+from labkit.seat.proof import Proof
 from labkit.ssh import Connection
 from labkit.verdicts import DRIFTED
 from labkit.verifier import CheckResult, Finished
@@ -45,10 +48,14 @@ class Told:
     """What a run hears."""
 
     def __init__(self) -> None:
+        self.machines: dict[str, Machine] = {"vm1": machine("vm1")}
         self.events: list[Any] = []
         self.put = self.events.append
         self.over: list[str] = []
         self.done = self.over.append
+
+    def follow(self, _busy: Callable[[], bool]) -> None:
+        pass
 
     def begin(self, machine: str, part: str, step: str) -> None:
         self.put(Event(Kind.START, machine, step, part))
@@ -114,6 +121,39 @@ def test_a_machine_out_of_reach_has_no_roles_to_run(checks: Checks) -> None:
 
     assert checks._run.events[1].kind is Kind.UNREACHABLE  # noqa: SLF001
     assert DRIFTED not in checks._run.steps  # noqa: SLF001
+
+
+def test_what_a_seat_shows_counts_in_a_trial_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place("vm1", "vm1", "vm1", 4789, 1500, 1500)
+    silent = {"7946/udp": {"sent": 40, "answered": 0, "error": ""}}
+
+    def run(proof: Proof) -> None:
+        for name, mate in (("vm1", "vm2"), ("vm2", "vm1")):
+            proof.counts[name] = Count(replace(place, name=name), {mate: silent}, [], [])
+
+    monkeypatch.setattr(verify, "Verifier", Idle)
+    monkeypatch.setattr(Proof, "run", run)
+    both = tuple(replace(machine(name), seat="seat01") for name in ("vm1", "vm2"))
+    told = Told()
+    told.machines = {one.name: one for one in both}
+    known = Class(tmp_path, both, ("vm1", "vm2"), {}, (), {})
+    with Checks(told, known, tmp_path, 2) as checks:  # type: ignore[arg-type]
+        checks.try_first(both[0])
+        for name in told.machines:
+            checks._tell(replace(result("it runs", "passed"), machine=name))  # noqa: SLF001
+            checks._tell(Finished(name, 1.0))  # noqa: SLF001
+        while checks.busy:
+            threading.Event().wait(0.01)
+        checks.tell_unproven()
+
+    [drift] = [one for one in told.events if one.step == DRIFTED]
+    assert drift.machine == "vm1"
+    assert "a swarm's packets pass to and from: vm2" in drift.notes[0]
+    assert told.over == ["vm2"]
+    [late] = [one for one in checks.results if one.check.startswith("packets.py")]
+    assert (late.machine, late.outcome) == ("vm2", "skipped")
 
 
 class Plays(list[list[str]]):

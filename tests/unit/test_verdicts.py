@@ -140,3 +140,13 @@ def test_a_rehearsal_alone_makes_no_machine_ready(one: Progress) -> None:
 )
 def test_what_is_only_tried_does_not_end_a_run(part: str, tried: bool) -> None:  # noqa: FBT001
     assert tries(part) is tried
+
+
+def test_what_shows_late_takes_ready_back(one: Progress) -> None:
+    one.take(step(Kind.OK, CHECKS), 1)
+    one.checked(2)
+    one.take(step(Kind.OK, CHECKS), 3)
+    assert one.state is State.READY
+    one.take(step(Kind.FAILED, CHECKS, WHY), 4)
+
+    assert (one.state, one.reasons, one.ended) == (State.NOT_READY, [WHY], 2)

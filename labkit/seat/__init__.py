@@ -1,0 +1,1 @@
+"""The proof between the machines of a seat: what they send to each other arrives."""
