@@ -54,6 +54,11 @@ _NO_RAM_DISK = (
     'echo update_initramfs=no >"$1/etc/initramfs-tools/update-initramfs.conf"'
 )
 
+# In it an executable names the loader of its libraries, if it has any.
+_HEADERS = 8192
+
+# What runs machines, and what is needed to build their image too.
+RUNNING = (PROGRAM, "qemu-img")
 _TOOLS = {
     PROGRAM: "qemu-system-x86",
     "qemu-img": "qemu-utils",
@@ -163,6 +168,11 @@ def _write_disk(root: Path, disk: Path) -> None:
 
 def _write_kernel(root: Path, made: Path) -> None:
     busybox = Path(_which("busybox") or "").read_bytes()
+    if b"ld-linux" in busybox[:_HEADERS]:
+        raise ControllerError(
+            "The busybox of this box needs libraries, which the RAM disk has not got.",
+            hint="apt-get install --no-install-recommends busybox-static",
+        )
     with tarfile.open(root) as archive:
         names = [name for name in archive.getnames() if "/boot/vmlinuz-" in f"/{name}"]
         kernel = archive.extractfile(names[0]) if names else None

@@ -35,7 +35,7 @@ def up(
     there = place.read(name)
     if there:
         _refuse_other(there, planned, release)
-    image.require_tools()
+    image.require_tools(image.RUNNING)
     found = box.look()
     sandbox = _settle(name, there, planned, release or apt.RELEASE, tell)
     made = place.machines(sandbox)

@@ -81,7 +81,6 @@ def remove(machine: Machine) -> bool:
 
 def _make(machine: Machine) -> None:
     remove(machine)
-    machine.folder.mkdir(parents=True)
     state = images() / machine.sandbox.image / machine.sandbox.warm / warm.STATE
     warm.add_disk(machine.folder, state.with_name(DISK))
     _start(machine, state)

@@ -2,12 +2,12 @@
 
 import hashlib
 import json
+import os
 import shlex
 import shutil
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -74,35 +74,31 @@ def ensure_warm(image: Path, tell: Tell) -> tuple[Path, Hardware]:
 def _ensure(image: Path, made_of: Hardware, tell: Tell, kernel_within: float | None = None) -> Path:
     cards = Cards({}, Lan("239.255.255.1", 47_000), "52:54:00:ff:ff:ff")
     name = f"labkit-warm-{image.name}"
-    started_with = command(made_of, name, cards, image)
-    known = json.dumps([asdict(made_of), started_with[1:], accelerator.box_key()])
-    key = hashlib.sha256(known.encode()).hexdigest()[:12]
-    folder = image / f"warm-{key}"
+    # Wherever the image lies: what is saved depends on what is in it, and on the box.
+    known = json.dumps([command(made_of, name, cards, Path("image")), accelerator.box_key()])
+    folder = image / f"warm-{hashlib.sha256(known.encode()).hexdigest()[:12]}"
     if not (folder / STATE).exists():
         tell("booting a first machine, whose state all others begin with")
-        draft = image / f"warm-{key}.new"
-        process.end(draft, name)
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
-        began = time.monotonic()
+        draft = folder.with_suffix(".new")
+        _remove(draft, name)
         try:
             add_disk(draft, image / DISK)
-            process.start(draft, started_with)
+            process.start(draft, command(made_of, name, cards, image))
+            began = time.monotonic()
             _await_kernel(draft, name, kernel_within)
             await_boot(draft, name, SECONDS_TO_BOOT[made_of.accelerator])
-            booted = time.monotonic()
+            tell(f"it booted in {time.monotonic() - began:.0f} s; saving its state")
             save(draft)
-        except BaseException:
             process.end(draft, name)
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
-        process.end(draft, name)
-        draft.rename(folder)
-        tell(
-            f"it booted in {booted - began:.0f} s, "
-            f"its state was saved in {time.monotonic() - booted:.0f} s"
-        )
+            draft.rename(folder)
+        finally:
+            _remove(draft, name)
     return folder
+
+
+def _remove(draft: Path, name: str) -> None:
+    process.end(draft, name)
+    shutil.rmtree(draft, ignore_errors=True)
 
 
 def add_disk(folder: Path, base: Path) -> None:
@@ -112,8 +108,11 @@ def add_disk(folder: Path, base: Path) -> None:
     Raises:
         ControllerError: It could not be made.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    base_from_here = os.path.relpath(base, folder)
     made = subprocess.run(
-        ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", str(base), DISK],
+        # As seen from the new one: the cache may be moved as a whole.
+        [*("qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2"), "-b", base_from_here, DISK],
         cwd=folder,
         check=False,
         capture_output=True,

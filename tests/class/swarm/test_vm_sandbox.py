@@ -85,12 +85,13 @@ def test_the_machines_of_a_sandbox_have_a_lan_of_their_own(pair: Virtual) -> Non
 
 
 def test_a_page_on_a_machine_is_found_where_status_says(pair: Virtual) -> None:
-    pair.as_root(FIRST, "systemd-run --quiet --unit=page python3 -m http.server 3000 -d /etc/ssh")
+    pair.as_root(FIRST, "mkdir /srv/page && cp /etc/ssh/*.pub /srv/page")
+    pair.as_root(FIRST, "systemd-run --quiet --unit=page python3 -m http.server 3000 -d /srv/page")
     address = f"http://127.0.0.1:{pair.port(FIRST, 3000)}/ssh_host_ed25519_key.pub"
     deadline = time.monotonic() + 30
     while True:
         try:
-            with urllib.request.urlopen(address, timeout=5) as page:  # noqa: S310 - on our loopback
+            with urllib.request.urlopen(address, timeout=5) as page:
                 key = page.read().decode().split()[1]
             break
         except OSError:
@@ -177,17 +178,17 @@ finally:
 """
 
 
-def test_a_user_without_any_rights_runs_a_machine(pair: Virtual, tmp_path: Path) -> None:
+def test_a_user_without_any_rights_runs_a_machine(pair: Virtual) -> None:
     sandbox = place.read(plan.sandbox_id(pair.directory))
     assert sandbox
     home = Path("/tmp") / f"labkit-nobody-{os.getpid()}"  # noqa: S108 - where anybody may go
     shutil.copytree(place.images() / sandbox.image, home / "labkit" / "images" / sandbox.image)
     subprocess.run(["chown", "-R", str(NOBODY), home], check=True)
-    drop = ("--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups", "--no-new-privs")
+    nobody = ("--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups")
+    rights = ("--no-new-privs", "--bounding-set=-all", "--inh-caps=-all")
     try:
         done = subprocess.run(
-            ["setpriv", *drop, "--bounding-set=-all", "--inh-caps=-all"]
-            + [sys.executable, "-c", UNPRIVILEGED, sandbox.image],
+            ["setpriv", *nobody, *rights, sys.executable, "-c", UNPRIVILEGED, sandbox.image],
             cwd=home,
             env={**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(home)},
             capture_output=True,
