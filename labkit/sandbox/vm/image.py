@@ -34,6 +34,7 @@ DISK_SIZE = "16G"
 
 _SOURCES = Path(__file__).parent / "machine"
 _SETUP = "usr/local/sbin/sandbox-setup"
+_DRAFT = ".making-"
 # Counted up when this module makes another image of the same files.
 _EDITION = 1
 
@@ -124,8 +125,10 @@ def sources(release: str) -> Files:
 
 def _build(made: Path, release: str, files: Files) -> None:
     made.parent.mkdir(parents=True, exist_ok=True)
+    for left in made.parent.glob(f"{_DRAFT}*"):
+        shutil.rmtree(left)
     # Beside its place, so that it gets there at once and whole.
-    with tempfile.TemporaryDirectory(prefix=".making-", dir=made.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=_DRAFT, dir=made.parent) as folder:
         work = Path(folder)
         (work / "files.tar").write_bytes(pack(files))
         root = work / "root.tar"
@@ -135,6 +138,7 @@ def _build(made: Path, release: str, files: Files) -> None:
         _write_disk(root, ready / DISK)
         _write_kernel(root, ready)
         ready.rename(made)
+    place.forget_older(made, f"{release}-*")
 
 
 def _options(work: Path) -> list[str]:

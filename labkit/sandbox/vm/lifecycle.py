@@ -74,6 +74,7 @@ def down(directory: Path, tell: Tell) -> None:
     sandbox = place.read(name)
     removed = [machines.remove(machine) for machine in place.machines(sandbox)] if sandbox else []
     place.forget(name)
+    warm.sweep()
     classfolder.remove(directory)
     tell(f"removed the virtual machines ({sum(removed)}) and their class")
 

@@ -123,6 +123,14 @@ def all_sandboxes() -> Iterator[Sandbox]:
             yield found
 
 
+def forget_older(made: Path, of_its_kind: str) -> None:
+    """Remove what is beside a folder of the cache, of its kind, and no sandbox is made from."""
+    used = {part for one in all_sandboxes() for part in (one.image, one.warm)}
+    for other in made.parent.glob(of_its_kind):
+        if other != made and other.name not in used:
+            shutil.rmtree(other, ignore_errors=True)
+
+
 def machines(sandbox: Sandbox) -> list[Machine]:
     """Return the sandbox's machines in the order of the inventory, there or not."""
     return [Machine(sandbox, planned) for planned in sandbox.machines]

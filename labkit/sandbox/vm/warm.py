@@ -13,7 +13,7 @@ from pathlib import Path
 
 from labkit.errors import ControllerError
 from labkit.sandbox import turn
-from labkit.sandbox.vm import accelerator, process
+from labkit.sandbox.vm import accelerator, place, process
 from labkit.sandbox.vm.hardware import (
     DISK,
     EMULATION,
@@ -30,6 +30,8 @@ from labkit.sandbox.vm.wiring import Lan
 Tell = Callable[[str], None]
 
 STATE = "state"
+_KIND, _DRAFT = "warm-", ".new-"
+_TURN = "vm-warm"
 
 # A kernel that runs in hardware says so within two or three seconds; some hang before that.
 SECONDS_FOR_A_KERNEL = 20
@@ -54,7 +56,7 @@ def ensure_warm(image: Path, tell: Tell) -> tuple[Path, Hardware]:
     Raises:
         ControllerError: The machine did not boot, or its state could not be saved.
     """
-    with turn.taken("vm-warm", partial(tell, "waiting for another labkit's virtual machine")):
+    with turn.taken(_TURN, partial(tell, "waiting for another labkit's virtual machine")):
         known = accelerator.remembered()
         if known is None:
             tell("trying whether this box runs virtual machines in hardware (KVM)")
@@ -73,13 +75,13 @@ def ensure_warm(image: Path, tell: Tell) -> tuple[Path, Hardware]:
 
 def _ensure(image: Path, made_of: Hardware, tell: Tell, kernel_within: float | None = None) -> Path:
     cards = Cards({}, Lan("239.255.255.1", 47_000), "52:54:00:ff:ff:ff")
-    name = f"labkit-warm-{image.name}"
+    name = _process_name(image)
     # Wherever the image lies: what is saved depends on what is in it, and on the box.
     known = json.dumps([command(made_of, name, cards, Path("image")), accelerator.box_key()])
-    folder = image / f"warm-{hashlib.sha256(known.encode()).hexdigest()[:12]}"
+    folder = image / f"{_KIND}{hashlib.sha256(known.encode()).hexdigest()[:12]}"
     if not (folder / STATE).exists():
         tell("booting a first machine, whose state all others begin with")
-        draft = folder.with_suffix(".new")
+        draft = folder.with_name(f"{_DRAFT}{folder.name}")
         _remove(draft, name)
         try:
             add_disk(draft, image / DISK)
@@ -91,9 +93,21 @@ def _ensure(image: Path, made_of: Hardware, tell: Tell, kernel_within: float | N
             save(draft)
             process.end(draft, name)
             draft.rename(folder)
+            place.forget_older(folder, f"{_KIND}*")
         finally:
             _remove(draft, name)
     return folder
+
+
+def sweep() -> None:
+    """Take away a first machine that a killed labkit left, unless one is at work on it just now."""
+    with turn.tried(_TURN) as ours:
+        for draft in place.images().glob(f"*/{_DRAFT}*") if ours else ():
+            _remove(draft, _process_name(draft.parent))
+
+
+def _process_name(image: Path) -> str:
+    return f"labkit-warm-{image.name}"
 
 
 def _remove(draft: Path, name: str) -> None:
