@@ -49,11 +49,9 @@ qemu-img convert -f raw -O qcow2 "$work/disk" "$work/{DISK}" >&2
 cat "$work/{DISK}"
 """
 
-# Nobody needs the kernel package's, which takes as long as all else: we make one of our own.
-_NO_RAM_DISK = (
-    'mkdir -p "$1/etc/initramfs-tools" && '
-    'echo update_initramfs=no >"$1/etc/initramfs-tools/update-initramfs.conf"'
-)
+# Keeps the kernel's package from making a RAM disk, which takes as long as all else: we make one
+# of our own. See /etc/kernel/postinst.d/initramfs-tools.
+_NO_RAM_DISK = {"INITRD": "No"}
 
 # In it an executable names the loader of its libraries, if it has any.
 _HEADERS = 8192
@@ -132,7 +130,7 @@ def _build(made: Path, release: str, files: Files) -> None:
         work = Path(folder)
         (work / "files.tar").write_bytes(pack(files))
         root = work / "root.tar"
-        bootstrap(root, release, _options(work))
+        bootstrap(root, release, _options(work), _NO_RAM_DISK)
         ready = work / "image"
         ready.mkdir()
         _write_disk(root, ready / DISK)
@@ -145,7 +143,6 @@ def _options(work: Path) -> list[str]:
     return [
         *SLIM,
         f"--include={','.join(PACKAGES)}",
-        f"--essential-hook={_NO_RAM_DISK}",
         f"--customize-hook=tar-in {work}/files.tar /",
         f'--customize-hook=chroot "$1" sh /{_SETUP} {ACCOUNT}',
     ]
