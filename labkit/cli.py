@@ -323,8 +323,23 @@ DIRECTORY = click.argument("directory", type=FILE, default="sandbox")
     type=click.Choice(["trixie", "bookworm"]),
     help="Debian 13 or 12.  [default: trixie]",
 )
-def up(directory: Path, seats: int, machines_per_seat: int, release: str | None) -> int:
-    """Make the machines, and an ordinary class folder DIRECTORY for them [default: sandbox]."""
+@click.option(
+    "--backend",
+    type=click.Choice(["docker", "qemu"]),
+    help="Containers that play machine, or virtual machines with kernels of their own.  "
+    "[default: docker]",
+)
+def up(
+    directory: Path, seats: int, machines_per_seat: int, release: str | None, backend: str | None
+) -> int:
+    """
+    Make the machines, and an ordinary class folder DIRECTORY for them [default: sandbox].
+
+    With --backend qemu they are virtual machines: for a swarm's routing mesh, and all else that
+    containers cannot show. They need no root, nor a Docker engine where the hardware runs them
+    (KVM). Elsewhere they are emulated, slowly, with the images of the swarm chapter alone. What is
+    built and saved the first time makes the next one quick.
+    """
     from labkit import sandbox as box
 
     began = time.monotonic()
@@ -334,6 +349,7 @@ def up(directory: Path, seats: int, machines_per_seat: int, release: str | None)
             seats=seats,
             machines_per_seat=machines_per_seat,
             release=release,
+            backend=backend,
             tell=steps.tell,
         )
     click.echo(
@@ -355,7 +371,10 @@ def status(directory: Path, *, as_json: bool) -> int:
         click.echo(json.dumps(asdict(found)))
         return OK
     for one in found.machines:
-        click.echo(f"{one.name}  {one.address}  {one.state}  {one.system}")
+        ports = "".join(f"  {port}->{there}" for port, there in one.ports.items())
+        click.echo(f"{one.name}  {one.address}  {one.state}  {one.system}{ports}")
+    if any(one.ports for one in found.machines):
+        click.echo("PORT->PORT: where on 127.0.0.1 a machine's port is found")
     click.echo("" if found.machines else f"no sandbox in {directory}", nl=not found.machines)
     if found.registry:
         click.echo(f"registry at {found.registry}{', with stand-ins' if found.stand_ins else ''}")

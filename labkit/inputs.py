@@ -9,10 +9,12 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
 
 Specs = dict[str, dict[str, Any]]
-# The one input that is no role's: the ports at which attendees' browsers have to reach a machine.
-# Empty where a firewall or a jump host stands between it and this controller.
+# The inputs that are no role's: the ports at which attendees' browsers have to reach a machine,
+# empty where a firewall or a jump host stands between it and this controller; and where such a
+# port is found from here, for a machine behind port forwarding: its port -> the one to ask.
 VERIFY: dict[str, Any] = {
     "verify_ports": {"type": "list", "elements": "int", "default": [3000]},
+    "verify_forwards": {"type": "dict", "default": {}},
 }
 NEAR_ENOUGH = 0.5
 

@@ -13,7 +13,9 @@ import bcrypt
 
 from labkit.classroom import Machine
 from labkit.errors import BadInput
+from labkit.ssh import Connection
 
+DEFAULT_PORT = 22
 COLUMNS = ("seat", "machine", "address", "user", "password")
 # No character that is taken for another one on paper.
 ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -44,7 +46,8 @@ def ensure_logins(file: Path, machines: Iterable[Machine]) -> dict[str, str]:
     for machine in machines:
         password = passwords[machine.seat] if needs_password(machine.inputs) else ""
         user = machine.inputs["attendee_name"]
-        table.writerow((machine.seat, machine.name, machine.connection.host, user, password))
+        address = _address(machine.connection)
+        table.writerow((machine.seat, machine.name, address, user, password))
     _write(file, text.getvalue())
     return passwords
 
@@ -94,6 +97,12 @@ def password_hash(password: str, seat: str) -> str:
     # 22 letters hold 132 bits, the salt has 128: the last one may use only two of its six.
     salt = f"$2b${ROUNDS:02}${letters}{'.Oeu'[digest[21] % 4]}"
     return bcrypt.hashpw(password.encode(), salt.encode()).decode()
+
+
+def _address(connection: Connection) -> str:
+    """Return where an attendee logs in, as `ssh ssh://USER@ADDRESS` takes it."""
+    port = connection.port
+    return connection.host if port in {None, DEFAULT_PORT} else f"{connection.host}:{port}"
 
 
 def _write(file: Path, text: str) -> None:

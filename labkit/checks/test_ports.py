@@ -20,6 +20,13 @@ def server_of(machine: Machine) -> str | None:
     return next((name for name in names if name.split("/")[-1].split(":")[0] == SERVER), None)
 
 
+def seen_from_here(machine: Machine, port: int) -> int:
+    """Return the port at which the machine's port is found, where it is forwarded."""
+    forwards = machine.inputs.get("verify_forwards") or {}
+    # Inputs come as JSON, whose keys are text.
+    return int(forwards.get(str(port), port))
+
+
 def answer(address: str, port: int) -> str:
     """Return why no page came from there within some seconds, "" if one did."""
     end = time.monotonic() + SECONDS_TO_ANSWER
@@ -42,6 +49,7 @@ def test_a_page_opens_from_here(host: Host, machine: Machine, port: int) -> None
     image = server_of(machine)
     if image is None:
         pytest.skip(f"no {SERVER} among the class's images to serve one")
+    here = seen_from_here(machine, port)
     started = ""
     if not host.run(f"ss -Hltn 'sport = :{port}'").stdout:
         run = "docker run --detach --rm --pull=never --label labkit.check"
@@ -54,14 +62,14 @@ def test_a_page_opens_from_here(host: Host, machine: Machine, port: int) -> None
         )
         started = seen.stdout.strip()
     try:
-        wrong = answer(machine.connection.host, port)
+        wrong = answer(machine.connection.host, here)
     finally:
         if started:
             host.run(f"docker rm --force {started}")
 
     promise(
         not wrong,
-        expected=f"http://{machine.connection.host}:{port}/ to answer this controller",
+        expected=f"http://{machine.connection.host}:{here}/ to answer this controller",
         seen=wrong,
         todo=f"open TCP port {port} in the machine's firewall and in the cloud's rules (security "
         "group); where no browser comes this way, set verify_ports: []",

@@ -1,5 +1,6 @@
 """Disposable classes on one Linux box: real machines in the sense that matters."""
 
-from labkit.sandbox.lifecycle import MachineStatus, Status, down, status, up
+from labkit.sandbox.backends import down, status, up
+from labkit.sandbox.states import BACKENDS, MachineStatus, Status
 
-__all__ = ["MachineStatus", "Status", "down", "status", "up"]
+__all__ = ["BACKENDS", "MachineStatus", "Status", "down", "status", "up"]

@@ -12,6 +12,7 @@ KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 # Options of the box that hold for its machines too, since they use the same mirrors.
 _HANDED_ON = re.compile(r"^Acquire::(https?::|Check-|Retries|ForceIPv)[^;]* \"[^\"]+\";$")
 _LOOPBACK = re.compile(r"//(localhost|127\.)")
+_ON_LOOPBACK = re.compile(r"//(localhost|127\.[0-9.]+)(?=[:/\"\s]|$)")
 
 
 @dataclass(frozen=True)
@@ -60,20 +61,29 @@ def read_targets(listing: str, release: str) -> tuple[Archive, ...]:
     return tuple(archives)
 
 
-def options() -> str:
-    """Return the box's own proxy and date options, in apt.conf form."""
-    return read_options(_ask("apt-config", "dump", "Acquire"))
+def options(loopback: str = "") -> str:
+    """
+    Return the box's own proxy and date options, in apt.conf form.
+
+    `loopback` is where a machine finds the box's loopback, if it can.
+    """
+    return read_options(_ask("apt-config", "dump", "Acquire"), loopback)
 
 
-def read_options(dump: str) -> str:
+def read_options(dump: str, loopback: str = "") -> str:
     """Pick those options out of `apt-config dump` that a machine needs as well."""
     kept = [
-        line
+        seen_from_a_machine(line, loopback)
         for line in dump.splitlines()
         # A proxy on the box's loopback is nothing a machine could reach.
-        if _HANDED_ON.match(line) and not _LOOPBACK.search(line)
+        if _HANDED_ON.match(line) and (loopback or not _LOOPBACK.search(line))
     ]
     return "".join(f"{line}\n" for line in kept)
+
+
+def seen_from_a_machine(text: str, loopback: str) -> str:
+    """Return the text with addresses on the box's loopback as a machine has to write them."""
+    return _ON_LOOPBACK.sub(f"//{loopback}", text) if loopback else text
 
 
 def _ask(*command: str) -> str:

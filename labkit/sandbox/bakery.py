@@ -31,16 +31,31 @@ def ensure_stand_ins(
         ControllerError: The sources or a tool are missing, or a build failed.
     """
     chosen = plans(wanted)
+    ensure(lambda: client, registry, tell, chosen)
+    return chosen
+
+
+def ensure(
+    engine: Callable[[], DockerClient], registry: Registry, tell: Tell, chosen: Collection[Plan]
+) -> None:
+    """
+    See to it that the registry serves these images, built from today's sources.
+
+    The engine is asked for only where something has to be built.
+
+    Raises:
+        ControllerError: The sources or a tool are missing, or a build failed.
+    """
     # Whatever their caches: the engine, and what is cleared away there, is the same.
     with turn.taken("stand-ins", partial(tell, "waiting for another labkit's stand-ins")):
         missing = [plan for plan in chosen if _manifest(registry, plan) is None]
         if missing:
-            tell("building stand-ins for Docker Hub's images; all of them take some minutes")
-            _bake(client, registry, missing, tell)
+            if any(plan.stands_in for plan in missing):
+                tell("building stand-ins for Docker Hub's images; all of them take some minutes")
+            _bake(engine(), registry, missing, tell)
     for plan in chosen:
         for tag in plan.image.tags:
             registry.tag(plan.repository, tag, _kept(registry, plan))
-    return chosen
 
 
 def fetch(client: DockerClient, registry: Registry, plan: Plan, names: Collection[str]) -> None:
@@ -82,7 +97,8 @@ def _build(client: DockerClient, registry: Registry, plan: Plan, tell: Tell) -> 
         archive.seek(0)
         registry.tag(plan.repository, plan.mark, registry.upload(plan.repository, archive))
     seconds = time.monotonic() - began
-    tell(f"built the stand-in for {plan.image.references[0]} in {seconds:.0f} s")
+    what = f"{'the stand-in for ' if plan.stands_in else ''}{plan.image.references[0]}"
+    tell(f"built {what} in {seconds:.0f} s")
 
 
 def _clear(client: DockerClient) -> None:

@@ -1,9 +1,10 @@
 """Gets the base image of Debian: from Docker Hub, or bootstrapped from Debian's packages."""
 
+import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from docker import DockerClient
@@ -71,9 +72,16 @@ def _bootstrap(client: DockerClient, release: str) -> None:
         )
 
 
-def bootstrap(archive: Path, release: str, options: Sequence[str] = ()) -> None:
+def bootstrap(
+    archive: Path,
+    release: str,
+    options: Sequence[str] = (),
+    variables: Mapping[str, str] | None = None,
+) -> None:
     """
     Write the release's smallest system into the archive, made from the box's Debian mirrors.
+
+    `variables` are in the environment of all that packages run when they are installed.
 
     Raises:
         ControllerError: mmdebstrap is missing or failed.
@@ -85,7 +93,13 @@ def bootstrap(archive: Path, release: str, options: Sequence[str] = ()) -> None:
             hint="script/setup installs it.",
         )
     command = _command(archive, release, options)
-    made = subprocess.run(command, check=False, capture_output=True, text=True)
+    made = subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **(variables or {})},
+    )
     if made.returncode != 0:
         end = "\n".join(made.stderr.splitlines()[-6:])
         raise ControllerError(f"mmdebstrap could not make {base_name(release)}:\n{end}")

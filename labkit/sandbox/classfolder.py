@@ -1,5 +1,6 @@
 """The ordinary class folder that a sandbox leaves for Ansible and labkit to read."""
 
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
@@ -36,9 +37,13 @@ def check(directory: Path) -> None:
         )
 
 
-def write_class(directory: Path, machines: Iterable[tuple[str, str, str]]) -> str:
+# A machine's name, its seat, its address, and what else the inventory has to say of it.
+Host = tuple[str, str, str, Mapping[str, object]]
+
+
+def write_class(directory: Path, machines: Iterable[Host]) -> str:
     """
-    Write the inventory of (name, seat, address) and a key pair; return the public key.
+    Write the inventory and a key pair; return the public key.
 
     Raises:
         ControllerError: ssh-keygen is missing or failed.
@@ -49,10 +54,11 @@ def write_class(directory: Path, machines: Iterable[tuple[str, str, str]]) -> st
     return _ensure_key(directory / KEY)
 
 
-def inventory(machines: Iterable[tuple[str, str, str]]) -> str:
-    """Return the text of class.ini for machines given as (name, seat, address)."""
+def inventory(machines: Iterable[Host]) -> str:
+    """Return the text of class.ini."""
     hosts = "".join(
-        f"{name} ansible_host={address} seat={seat}\n" for name, seat, address in machines
+        f"{name} ansible_host={address} seat={seat}{_variables(more)}\n"
+        for name, seat, address, more in machines
     )
     # Two pairs of quotes: Ansible takes off the outer, ssh the inner, and a path may hold a space.
     known_hosts = "'UserKnownHostsFile=\"{{ inventory_dir }}/known_hosts\"'"
@@ -63,6 +69,11 @@ def inventory(machines: Iterable[tuple[str, str, str]]) -> str:
         # Else plain Ansible could not become the attendee, for want of setfacl on a bare machine.
         "ansible_pipelining=true\n"
     )
+
+
+def _variables(more: Mapping[str, object]) -> str:
+    # Ansible splits such a line into words as a shell does, and reads each value as Python's.
+    return "".join(f" {name}={shlex.quote(str(value))}" for name, value in more.items())
 
 
 def write_inputs(
@@ -94,6 +105,11 @@ def write_known_hosts(directory: Path, keys: Mapping[str, list[str]]) -> None:
     kept = [line for line in lines if line.split(" ")[0] not in keys]
     new = [f"{address} {key}" for address, own in keys.items() for key in own]
     path.write_text("".join(f"{line}\n" for line in kept + new))
+
+
+def is_a_sandboxs(directory: Path) -> bool:
+    """Return whether a sandbox wrote the class in the directory."""
+    return _is_ours(directory / "class.ini")
 
 
 def remove(directory: Path) -> None:

@@ -55,17 +55,19 @@ def _forget_older(client: DockerClient, release: str, newest: str) -> None:
                     client.images.remove(tag)
 
 
-def box_files(release: str) -> Files:
+def box_files(release: str, loopback: str = "") -> Files:
     """
     Return the files that let a machine, or a container on it, use the box's package mirrors.
 
     Paths are relative to the root: apt's sources and options, the box's own authorities.
+    `loopback` is where a machine finds the box's loopback, if it can.
     """
     # Never empty, since COPY refuses a folder that does not exist.
-    files: Files = {"etc/apt/apt.conf.d/50sandbox": (apt.options().encode(), 0o644)}
+    files: Files = {"etc/apt/apt.conf.d/50sandbox": (apt.options(loopback).encode(), 0o644)}
     archives = apt.debian_archives(release)
     if archives:
         stanzas = "\n".join(archive.stanza() for archive in archives)
+        stanzas = apt.seen_from_a_machine(stanzas, loopback)
         files["etc/apt/sources.list"] = (b"# See sources.list.d/debian.sources\n", 0o644)
         files["etc/apt/sources.list.d/debian.sources"] = (stanzas.encode(), 0o644)
     authorities = box.extra_authorities()

@@ -1,7 +1,6 @@
-"""The three verbs of a sandbox: up, status, down."""
+"""The three verbs of a sandbox whose machines are containers: up, status, down."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from labkit.sandbox import (
     classfolder,
     engine,
     image,
+    inputs,
     machines,
     network,
     plan,
@@ -24,34 +24,10 @@ from labkit.sandbox import (
     registry,
     standins,
 )
+from labkit.sandbox.states import CONTAINERS, MachineStatus, Status
 from labkit.sandbox.upload import Registry
 
 Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class MachineStatus:
-    """
-    One machine: `state` is Docker's word for it, `system` systemd's.
-
-    `system` is empty where the machine does not run or systemd does not answer.
-    """
-
-    name: str
-    seat: str
-    address: str
-    state: str
-    system: str
-
-
-@dataclass(frozen=True)
-class Status:
-    """A sandbox as it is now; `registry` is its "address:port", empty where there is none."""
-
-    engine_reachable: bool
-    machines: tuple[MachineStatus, ...]
-    registry: str
-    stand_ins: bool
 
 
 def up(
@@ -77,10 +53,10 @@ def up(
     tag = image.ensure_image(client, release, reaches_hub=found.reaches_hub, tell=tell)
     subnet = network.ensure_network(client, sandbox)
     public_key = classfolder.write_class(
-        directory, [(one.name, one.seat, one.address(subnet)) for one in planned]
+        directory, [(one.name, one.seat, one.address(subnet), {}) for one in planned]
     )
-    inputs = _inputs_for(client, found, sandbox, subnet, tell)
-    classfolder.write_inputs(directory, inputs, tell)
+    forced = _inputs_for(client, found, sandbox, subnet, tell)
+    classfolder.write_inputs(directory, forced, tell)
     tell(f"starting the machines in {subnet}: {len(planned)}")
     if machines.raise_inotify_limit(len(planned)):
         tell("raised this box's limit fs.inotify.max_user_instances for so many machines")
@@ -100,8 +76,15 @@ def status(directory: Path) -> Status:
     try:
         client = engine.connect()
     except ControllerError:
-        return Status(engine_reachable=False, machines=(), registry=serving, stand_ins=served)
+        return Status(
+            backend=CONTAINERS,
+            engine_reachable=False,
+            machines=(),
+            registry=serving,
+            stand_ins=served,
+        )
     return Status(
+        backend=CONTAINERS,
         engine_reachable=True,
         machines=tuple(
             MachineStatus(one.name, one.seat, one.address, one.state, boot.system_state(one))
@@ -154,20 +137,14 @@ def _inputs_for(
     client: DockerClient, found: box.Box, sandbox: str, subnet: IPv4Network, tell: Tell
 ) -> dict[str, dict[str, Any]]:
     """Return the roles' inputs that this box forces; start what they refer to."""
-    inputs: dict[str, dict[str, Any]] = {}
-    if not found.reaches_docker_repository:
-        tell("Docker's repository cannot be reached: the engine comes from the distribution")
-        inputs["docker_engine"] = {"docker_engine_source": "distribution"}
+    forced = inputs.engine(found, tell)
     if not found.reaches_hub:
         serving = registry.ensure_registry(sandbox, plan.gateway(subnet))
         bakery.ensure_stand_ins(client, Registry(serving), tell)
-        names = ", ".join(dict.fromkeys(one.name for one in standins.STAND_INS))
-        asked = box.stand_ins_are_asked_for()
-        why = "Stand-ins are asked for" if asked else "Docker Hub cannot be reached"
-        tell(f"{why}: a registry at {serving} serves stand-ins for {names}")
-        mirror = {"docker_engine_daemon": {"registry-mirrors": [f"http://{serving}"]}}
-        inputs.setdefault("docker_engine", {}).update(mirror)
+        names = dict.fromkeys(one.name for one in standins.STAND_INS)
+        inputs.tell_of_stand_ins(serving, names, tell)
+        inputs.add_mirror(forced, serving)
     if not found.has_ipvs:
         tell("this kernel has no IPVS: no routing mesh on these machines")
-        inputs["swarm_node"] = {"swarm_node_mesh": False}
-    return inputs
+        forced["swarm_node"] = {"swarm_node_mesh": False}
+    return forced

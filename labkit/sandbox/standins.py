@@ -56,6 +56,7 @@ class Plan:
     image: StandIn
     sources: Files
     parents: tuple["Plan", ...]
+    stands_in: bool = True
 
     @property
     def repository(self) -> str:
@@ -105,7 +106,13 @@ def _plan(image: StandIn, known: Mapping[str, Plan]) -> Plan:
             f"The stand-in for Docker Hub's {image.name} has no sources in this installation.",
             hint="Run labkit from a checkout of its repository.",
         )
-    sources = parts.sources(folder)
+    return plan_of(image, parts.sources(folder), known)
+
+
+def plan_of(
+    image: StandIn, sources: Files, known: Mapping[str, Plan], *, stands_in: bool = True
+) -> Plan:
+    """Return how to build an image of these sources, from those of the known ones that it names."""
     dockerfile = sources["Dockerfile"][0].decode()
     parents = {base: known[base] for base, _ in _FROM.findall(dockerfile) if base in known}
 
@@ -114,14 +121,15 @@ def _plan(image: StandIn, known: Mapping[str, Plan]) -> Plan:
         # In each stage, so that what is left of one can be told from others' images.
         return f"FROM {base}{line[2]}{_LABELS}"
 
-    sources["Dockerfile"] = (_FROM.sub(local, dockerfile).encode(), 0o644)
-    return Plan(image, sources, tuple(dict.fromkeys(parents.values())))
+    labelled = {**sources, "Dockerfile": (_FROM.sub(local, dockerfile).encode(), 0o644)}
+    return Plan(image, labelled, tuple(dict.fromkeys(parents.values())), stands_in)
 
 
-def are_served(registry: Registry) -> bool:
-    """Return whether the registry has every stand-in."""
+def are_served(registry: Registry, wanted: Collection[str] = ()) -> bool:
+    """Return whether the registry has the wanted stand-ins, or every one."""
     return all(
         registry.manifest(f"library/{image.name}", tag) is not None
         for image in STAND_INS
+        if not wanted or image.name in wanted
         for tag in image.tags
     )

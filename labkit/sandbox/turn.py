@@ -25,6 +25,13 @@ def taken(what: str, wait: Callable[[], None]) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def tried(what: str) -> Iterator[bool]:
+    """Hold the turn for `what` if nobody else does, and tell whether we have it."""
+    with socket.socket(socket.AF_UNIX) as turn:
+        yield _take(turn, what)
+
+
 def _take(turn: socket.socket, what: str) -> bool:
     try:
         turn.bind(f"\0labkit-{what}")

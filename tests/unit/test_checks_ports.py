@@ -60,3 +60,12 @@ def test_the_page_comes_from_the_classs_own_web_server(
     inputs = {"images_pull": [{"reference": one} for one in references]}
 
     assert ports.server_of(Machine("vm1", "a", 1, [], Connection("vm1"), Path(), inputs)) == server
+
+
+def test_a_forwarded_port_is_asked_where_it_is_found_from_here() -> None:
+    inputs = {"verify_forwards": {"3000": 14761}}
+    behind = Machine("vm1", "a", 1, [], Connection("127.0.0.1", 14011), Path(), inputs)
+
+    assert ports.seen_from_here(behind, 3000) == 14761
+    assert ports.seen_from_here(behind, 8080) == 8080
+    assert ports.seen_from_here(Machine("vm1", "a", 1, [], Connection("vm1"), Path()), 3000) == 3000

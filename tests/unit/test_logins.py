@@ -44,6 +44,13 @@ def test_a_seat_has_one_password_and_each_seat_its_own(file: Path) -> None:
     assert told[0]["address"] == "a1.test"
 
 
+def test_the_port_stands_behind_the_address_where_it_is_not_sshs_own(file: Path) -> None:
+    ways = (Connection("127.0.0.1", 14011), Connection("192.0.2.1", 22))
+    ensure_logins(file, [Machine("a", "a", 1, way, INPUTS) for way in ways])
+
+    assert [row["address"] for row in rows(file)] == ["127.0.0.1:14011", "192.0.2.1"]
+
+
 def test_only_its_owner_can_read_it(file: Path) -> None:
     ensure_logins(file, CLASS)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600

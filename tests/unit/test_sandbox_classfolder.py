@@ -7,7 +7,10 @@ import pytest
 from labkit.errors import BadInput
 from labkit.sandbox import classfolder
 
-MACHINES = [("seat01-vm1", "seat01", "198.18.7.11"), ("seat02-vm1", "seat02", "198.18.7.21")]
+MACHINES = [
+    ("seat01-vm1", "seat01", "198.18.7.11", {}),
+    ("seat02-vm1", "seat02", "198.18.7.21", {}),
+]
 
 
 def told_nothing(line: str) -> None:

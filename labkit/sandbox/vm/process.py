@@ -1,0 +1,113 @@
+"""The QEMU process of a machine: started, found again, ended, and never taken for another's."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from labkit.errors import ControllerError
+from labkit.sandbox.vm.hardware import CONSOLE, PID, PROGRAM
+from labkit.sandbox.vm.monitor import Monitor
+
+# What a machine's state is called, in Docker's words as far as there are any.
+RUNNING, PAUSED, FROZEN, EXITED = "running", "paused", "frozen", "exited"
+
+_SECONDS_TO_START = 60
+_SECONDS_TO_END = 5
+_PAUSE = 0.05
+
+
+def start(folder: Path, command: Sequence[str]) -> None:
+    """
+    Start a machine in its folder; it outlives us.
+
+    Raises:
+        ControllerError: QEMU refused; the message says why.
+    """
+    try:
+        # No pipe of ours, which the machine would hold open for as long as it lives.
+        with (folder / "qemu.log").open("w+") as log:
+            code = subprocess.run(
+                command,
+                cwd=folder,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                timeout=_SECONDS_TO_START,
+            ).returncode
+            log.seek(0)
+            said = log.read()
+    except subprocess.TimeoutExpired:
+        code, said = -1, f"silent for {_SECONDS_TO_START} s"
+    if code != 0:
+        end = "\n".join(said.strip().splitlines()[-4:])
+        raise ControllerError(
+            f"QEMU did not start {folder.name}: {end}",
+            hint="`labkit sandbox down` clears the sandbox away; then try `up` again.",
+        )
+
+
+def pid(folder: Path, name: str) -> int:
+    """
+    Return the number of the machine's process, 0 if it has none.
+
+    The number in the file may be another process's by now: ours has the machine's name among
+    its arguments.
+    """
+    try:
+        number = int((folder / PID).read_text())
+        arguments = Path(f"/proc/{number}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return 0
+    ours = Path(os.fsdecode(arguments[0])).name == PROGRAM and os.fsencode(name) in arguments
+    return number if ours else 0
+
+
+def state(folder: Path, name: str) -> str:
+    """Return how the machine is, as its process says; FROZEN if that says nothing."""
+    if not pid(folder, name):
+        return EXITED
+    try:
+        with Monitor(folder, seconds=3) as monitor:
+            told = str(monitor.ask("query-status")["status"])
+    except OSError:
+        return FROZEN if pid(folder, name) else EXITED
+    return told if told in (RUNNING, PAUSED) else PAUSED
+
+
+def wake(folder: Path, name: str) -> None:
+    """Let a machine go on that was paused, or whose process was stopped."""
+    if number := pid(folder, name):
+        os.kill(number, signal.SIGCONT)
+        with Monitor(folder) as monitor:
+            monitor.ask("cont")
+
+
+def end(folder: Path, name: str) -> bool:
+    """End the machine's process, as if its power were cut, and say whether there was one."""
+    number = pid(folder, name)
+    deadline = time.monotonic() + _SECONDS_TO_END
+    sent: signal.Signals | None = None
+    while pid(folder, name):
+        wanted = signal.SIGKILL if time.monotonic() > deadline else signal.SIGTERM
+        if wanted is not sent:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, wanted)
+                # One that was stopped takes no notice before it goes on.
+                os.kill(number, signal.SIGCONT)
+            sent = wanted
+        time.sleep(_PAUSE)
+    return number > 0
+
+
+def last_words(folder: Path) -> str:
+    """Return the end of what the machine wrote to its console."""
+    try:
+        lines = (folder / CONSOLE).read_text(errors="replace").split("\n")
+    except OSError:
+        return ""
+    return "\n".join([line.strip() for line in lines if line.strip()][-4:])
