@@ -97,6 +97,16 @@ for (const dockerfile of ['Dockerfile', 'Dockerfile.full']) {
         await assert.rejects(docker('run', '--rm', ...labels, '--entrypoint', '', image, ...check), { code: 1 });
       });
 
+      test("the swarm's own check of its health works in it", { skip: NODE_IMAGE && 'it has another base' }, async () => {
+        const [, words] = read('docker-compose-swarm.yml').match(/test: \[CMD, (.*)\]/);
+        const check = words.replaceAll('"', '').split(', ');
+        const container = await run();
+
+        await docker('exec', container, ...check);
+        await assert.rejects(docker('exec', container, ...check.with(-1, 'http://127.0.0.1:3000/gone')), { code: 1 });
+        await remove(container);
+      });
+
       test('it can be stopped while it waits for its database', async () => {
         const container = await docker('run', '--detach', ...labels, image);
         await eventually(async () => /Waiting/.test(await docker('logs', container)));
