@@ -127,7 +127,7 @@ def first_provision(bare_seat: Virtual) -> Answer:
     return bare_seat.labkit("provision")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def seat(bare_seat: Virtual, first_provision: Answer) -> Virtual:
     """The provisioned seat."""
     assert first_provision.code == 0, first_provision.explain()
