@@ -3,7 +3,7 @@
 import json
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -14,7 +14,7 @@ from .conftest import SEAT, Virtual
 pytestmark = pytest.mark.machines
 
 VM1, VM2, VM3 = SEAT
-STATES = {name: "ready" for name in SEAT}
+STATES = dict.fromkeys(SEAT, "ready")
 START_REGISTRY = (
     "docker run -d --name registry --restart unless-stopped -p 443:443 -v ~/registry:/certs:ro"
     " -v registry:/var/lib/registry -e REGISTRY_HTTP_ADDR=0.0.0.0:443"
@@ -42,7 +42,7 @@ class Swarm:
 
     def page(self, machine: str, path: str, body: dict | None = None) -> str:
         """Ask a machine's port 80, from this box; raises OSError where no good answer comes."""
-        request = urllib.request.Request(  # noqa: S310 - the address is ours
+        request = urllib.request.Request(
             f"http://127.0.0.1:{self.ports[machine]}{path}",
             data=json.dumps(body).encode() if body else None,
             headers={"Content-Type": "application/json"},
@@ -105,8 +105,8 @@ def test_a_clock_that_is_off_by_an_hour_is_named(seat: Virtual) -> None:
 
 
 @pytest.fixture(scope="module")
-def swarm(seat: Virtual) -> Iterator[Swarm]:
-    """The seat's swarm with the to-do app's stack, made as the chapter makes it."""
+def swarm(seat: Virtual) -> Swarm:
+    """The seat's swarm with the to-do app's stack, made as the chapter makes it; it is left there."""
     swarm = Swarm(seat)
     image = swarm.type(VM1, "docker image ls --format '{{.Repository}}:{{.Tag}}' registry")
     swarm.type(VM1, f"{START_REGISTRY} {image}")
@@ -129,8 +129,7 @@ def swarm(seat: Virtual) -> Iterator[Swarm]:
     until(lambda: swarm.replicas() == "6/6", "six replicas")
     until(lambda: swarm.answers(*SEAT), "the mesh answers")
     told("the stack, from its order to an answer at each node", time.monotonic() - began)
-    yield swarm
-    # The machines go with their sandbox.
+    return swarm
 
 
 def listed(swarm: Swarm) -> str:
