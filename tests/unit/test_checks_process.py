@@ -54,7 +54,7 @@ def described(place: Path, **machines: str) -> str:
 def start(place: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
     (place / "run").mkdir()
     (place / "bin").mkdir()
-    for name in ("cat", "mktemp", "rm", "sh", "wc"):
+    for name in ("cat", "mktemp", "rm", "sh", "stat"):
         (place / "bin" / name).symlink_to(f"/bin/{name}")
     for name, answer in (("id", "0"), ("hostname", "hollow"), ("date", "0.0")):
         (place / "bin" / name).write_text(f"#!/bin/sh\necho {answer}\n")
