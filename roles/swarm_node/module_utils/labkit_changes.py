@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from ansible.module_utils.labkit_machine import run
 
-
 # A firewall's own tool may take seconds for each rule.
 PATIENCE = 300
 
