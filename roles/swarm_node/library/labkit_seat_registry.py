@@ -43,6 +43,8 @@ EXAMPLES = r"""
     directory: "{{ inventory_dir }}"
 """
 RETURN = r"""
+certificate: {description: The certificate that is there., type: str, returned: success}
+hosts: {description: All names and addresses., type: list, returned: success}
 files: {description: The files that changed., type: list, returned: success}
 renewed: {description: Certificate or authority are new., type: bool, returned: success}
 """
@@ -176,6 +178,7 @@ def main() -> None:
         files=[str(file.path) for file in wrong],
         renewed=renewed,
         certificate=there,
+        hosts=hosts,
     )
 
 
