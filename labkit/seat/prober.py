@@ -32,7 +32,7 @@ COUNT, PACE, SELDOM = 40, 0.8, 4
 # A SYN that was lost is sent again after a second: who waits less counts the first ones only.
 PATIENCE = 0.7
 # The longest that it may live, whatever happens.
-LIMIT = 30
+LIMIT = 60
 # What an overlay network takes off for VXLAN, and the biggest that labkit's role makes one for.
 VXLAN, USUAL = 50, 1500
 HEADERS = {socket.AF_INET: 28, socket.AF_INET6: 48}

@@ -13,7 +13,7 @@ from labkit.seat.post import Lost, Post
 from labkit.verifier import CheckResult
 
 # How long a prober may take to be there, to send, and to count.
-PATIENCE_TO_COME, PATIENCE_TO_SEND, PATIENCE_TO_COUNT = 10.0, 8.0, 3.0
+PATIENCE_TO_COME, PATIENCE_TO_SEND, PATIENCE_TO_COUNT = 20.0, 10.0, 5.0
 
 Pair = frozenset[str]
 

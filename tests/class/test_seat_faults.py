@@ -155,7 +155,6 @@ def test_a_seat_that_is_a_swarm_is_proven_beside_it(room: Room) -> None:
         room.as_root(VM2, f"docker swarm join --token {token} {address}:2377")
         with fault(room, VM2, *dropped(room, VM1, 4789)):
             answer = room.labkit("verify")
-        again = room.labkit("verify", "--limit", f"{VM1},{VM2}")
     finally:
         for name in (VM2, VM1):
             room.as_root(
@@ -163,5 +162,5 @@ def test_a_seat_that_is_a_swarm_is_proven_beside_it(room: Room) -> None:
             )
 
     assert only(answer, VM1, VM2)
-    assert f"{VM1} to {VM2}, 4789/udp: 0 of 40 arrived" in answer.reasons(VM2)
-    assert again.states == {VM1: "ready", VM2: "ready"}, again.explain()
+    [reason] = answer.verdicts[VM2]["reasons"]
+    assert reason["answer"].endswith(f"saw {VM1} to {VM2}, 4789/udp: 0 of 40 arrived")
