@@ -61,7 +61,7 @@ WORKING = (
 )
 # What Ansible says before it passes on what ssh said.
 ANSIBLES_WORDS = re.compile(r"^.*?(?:via|over) ssh: ", re.DOTALL)
-FINGER_FIELDS = ("machine_id", "engine_id", "hostname")
+FINGER_FIELDS = ("machine_id", "engine_id", "host_key", "hostname")
 
 
 def explain(event: Event) -> Event:
@@ -93,7 +93,8 @@ def _twin(field: str, value: str, others: str) -> Reason:
     return Reason(
         "Compare the machines of the class",
         f"its {field.replace('_', ' ')} {value} is also that of {others}",
-        "the machines are clones of one disk, or one machine is listed twice",
+        "the machines are clones of one disk (swarm_node_repair_clones: true gives each its own),"
+        " or one machine is listed twice",
     )
 
 

@@ -21,6 +21,7 @@ from labkit.refusals import refuse_unknown_tags
 from labkit.run import Run, choose, interruptible
 from labkit.runner import Play, Stop, run_playbook
 from labkit.scratch import run_directory, secret_file
+from labkit.takenin import TakenIn
 from labkit.verdicts import DRIFTED, PROVISIONED, Progress, State
 from labkit.verify import Checks
 
@@ -99,11 +100,10 @@ def _drive(run: Run, play: Play, options: Options, known: Class, record: Record)
         Checks(run, known, play.directory, play.forks) as checks,
         Roles(run, play, record, stop) as roles,
     ):
+        taken_in = TakenIn(run.machines, roles.submitted)
         for machine in run.machines.values():
-            if options.looks_first and prints.unchanged(machine):
-                checks.try_first(machine)
-            else:
-                roles.submit(machine)
+            looks_first = options.looks_first and prints.unchanged(machine)
+            (checks.try_first if looks_first else roles.submit)(machine)
         roles.start()
 
         def busy() -> bool:
@@ -114,10 +114,10 @@ def _drive(run: Run, play: Play, options: Options, known: Class, record: Record)
             machine = run.machines[event.machine]
             if event.step == DRIFTED:
                 roles.submit(machine)
-            elif event.step == PROVISIONED and event.kind is Kind.OK:
-                if options.whole:
-                    record.apply(machine.name, prints.of(machine))
-                _provisioned(run, event.machine, options, checks.submit)
+            elif event.step == PROVISIONED and event.kind is Kind.OK and options.whole:
+                record.apply(machine.name, prints.of(machine))
+            for one in taken_in.after(event):
+                _provisioned(run, one.name, options, checks.submit)
 
         try:
             run.follow(busy, pass_on)
@@ -135,6 +135,7 @@ class Roles:
 
     def __init__(self, run: Run, play: Play, record: Record, stop: Stop) -> None:
         self._run, self._play, self._record, self._stop = run, play, record, stop
+        self.submitted: set[str] = set()
         self._waiting: list[Machine] = []
         self._since = 0.0
         self._pool = ThreadPoolExecutor()
@@ -155,6 +156,7 @@ class Roles:
         """Have all roles run on a machine."""
         self._since = self._since if self._waiting else time.monotonic()
         self._waiting.append(machine)
+        self.submitted.add(machine.name)
 
     def start(self, *, more_to_come: bool = False) -> None:
         """Start a playbook run of all that wait, unless others may join them in a moment."""

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from labkit.authority import read_authority
 from labkit.classroom import Class, Machine, Request, read_class
 from labkit.display import Show
 from labkit.events import NOTE, Event, Kind, Reason
@@ -129,6 +130,7 @@ class Checks:
         self.then: Callable[[str, bool], None] = lambda machine, _: run.done(machine)
         self._run, self._directory = run, known.directory
         self._seats = known.seats()
+        self._inputs = {one.name: one.inputs for one in known.machines}
         self._passwords = read_passwords(known.directory / "logins.csv")
         self._trials: dict[str, list[CheckResult]] = {}
         self._verifier = Verifier(scratch, forks, self._tell)
@@ -176,7 +178,15 @@ class Checks:
                 **machine.inputs,
                 "docker_engine_locked_versions": locked_engine(self._directory),
             },
-            "seat_machines": self._seats[machine.seat],
+            "seat_machines": [
+                {
+                    **mate,
+                    "hostname": self._inputs[mate["name"]].get("base_hostname"),
+                    "labels": self._inputs[mate["name"]].get("swarm_node_labels"),
+                }
+                for mate in self._seats[machine.seat]
+            ],
+            "authority": read_authority(machine.inputs),
             "login": {"user": machine.inputs["attendee_name"], "password": password},
         }
 

@@ -16,7 +16,19 @@ from labkit.ssh import askpass
 
 HERE = Path(__file__).parent
 # What is proven first explains what fails later; what labkit left behind is looked for last.
-FILES = ("engine", "packages", "login", "machine", "images", "apps", "seat", "ports", "traces")
+FILES = (
+    "engine",
+    "packages",
+    "login",
+    "machine",
+    "images",
+    "apps",
+    "seat",
+    "swarm",
+    "registry",
+    "ports",
+    "traces",
+)
 PROMISE_OF_REACH = "the machine answers over SSH, and lets labkit become root"
 
 

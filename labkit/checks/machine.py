@@ -10,11 +10,24 @@ from labkit.ssh import Connection
 
 @dataclass(frozen=True, slots=True)
 class Mate:
-    """A machine of the same seat, itself included; `number` counts from 1."""
+    """
+    A machine of the same seat, itself included; `number` counts from 1.
+
+    `labels` are those that its node is to have, `hostname` is how a swarm calls it.
+    """
 
     name: str
     address: str
     number: int
+    hostname: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, raw: Mapping[str, Any], place: int) -> "Mate":
+        """Return the machine that is described, the one at that place of its seat."""
+        labels = {name: str(value) for name, value in (raw.get("labels") or {}).items()}
+        number, hostname = raw.get("number", place), raw.get("hostname") or raw["name"]
+        return cls(raw["name"], raw["address"], number, hostname, labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +44,9 @@ class Machine:
     One machine to be checked.
 
     `inputs` are all roles' effective inputs, `locked_versions` the class's versions of the
-    engine's packages, where the class has chosen any, `directory` a private folder for
-    what lasts only as long as the checks.
+    engine's packages, where the class has chosen any, `authority` the certificate that its
+    registries are trusted by, `directory` a private folder for what lasts only as long as the
+    checks.
     """
 
     name: str
@@ -44,6 +58,7 @@ class Machine:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     login: Login | None = None
     locked_versions: Mapping[str, str] | None = None
+    authority: str | None = None
 
     @classmethod
     def read(cls, raw: Mapping[str, Any], directory: Path) -> "Machine":
@@ -53,7 +68,7 @@ class Machine:
             seat=raw["seat"],
             number=raw["number"],
             seat_machines=[
-                Mate(mate["name"], mate["address"], mate.get("number", place))
+                Mate.read(mate, place)
                 for place, mate in enumerate(raw.get("seat_machines", ()), start=1)
             ],
             connection=Connection.read(raw["connection"]),
@@ -61,6 +76,7 @@ class Machine:
             inputs=raw.get("inputs") or {},
             login=Login(**raw["login"]) if raw.get("login") else None,
             locked_versions=raw.get("locked_versions"),
+            authority=raw.get("authority"),
         )
 
     @property

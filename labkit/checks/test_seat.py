@@ -7,7 +7,7 @@ from labkit.checks.machine import Machine
 from labkit.checks.promise import promise
 from labkit.events import NOTE
 
-SWARM_PORTS = ("2377", "7946", "4789")
+SWARM_PORTS = (2377, 7946)
 # What each kernel feature is tried with; `unshare -n` keeps the machine's own network out of it.
 TRIALS = {
     "overlay": "docker info --format '{{.Driver}}' | grep -E '^(overlay|overlay2|overlayfs)$'",
@@ -33,17 +33,17 @@ def test_the_seats_machines_have_names(host: Host, machine: Machine) -> None:
     )
 
 
-def test_the_swarms_ports_are_free(host: Host) -> None:
-    ports = " or ".join(f"sport = :{port}" for port in SWARM_PORTS)
-    seen = host.run(f"ss -Hlntup '{ports}'")
-    # The kernel itself holds 4789 once there is an overlay network: no process is named.
+def test_the_swarms_ports_are_free(host: Host, machine: Machine) -> None:
+    ports = [*SWARM_PORTS, machine.inputs.get("swarm_node_data_path_port") or 4789]
+    seen = host.run(f"ss -Hlntup '{' or '.join(f'sport = :{port}' for port in ports)}'")
+    # The kernel itself holds the last once there is an overlay network: no process is named.
     foreign = [
         line for line in seen.stdout.splitlines() if "users:" in line and "dockerd" not in line
     ]
 
     promise(
         seen.succeeded and not foreign,
-        expected=f"the ports {', '.join(SWARM_PORTS)} to be free, or the engine's",
+        expected=f"the ports {', '.join(map(str, ports))} to be free, or the engine's",
         seen="; ".join(foreign) or seen.stderr,
         todo="stop what holds them, or move it to another port",
     )

@@ -17,7 +17,7 @@ HEADER = "# Written by `labkit sandbox up`; the next `up` writes it again, `down
 KEY = "id_ed25519"
 _OWN_FILES = (KEY, f"{KEY}.pub", "known_hosts", "known_hosts.old", "class.ini", ".gitignore")
 # What labkit itself keeps beside an inventory: of a class that is gone, nobody needs it.
-_OF_THE_CLASS = ("logins.csv", "engine.lock.json")
+_OF_THE_CLASS = ("logins.csv", "engine.lock.json", "registry-ca.crt", "registry-ca.key")
 
 
 def check(directory: Path) -> None:

@@ -296,7 +296,7 @@ def test_a_full_disk_of_the_controller_ends_the_run_with_a_word(
 def test_no_secret_is_seen_outside_the_files_it_was_written_into(
     class_: Room, tmp_path: Path
 ) -> None:
-    """A vault's secret, its password, and the attendee's, in argv, events, records and logs."""
+    """A vault's secret, its password, the attendee's, and keys, in argv, events, records, logs."""
     secrets = {row["password"] for row in class_.logins()} | {"v4ult-w0rd", "t0ken-in-vault"}
     (tmp_path / "vault").write_text("v4ult-w0rd\n")
     settings = {**daemon_settings(class_), "labels": ["token=t0ken-in-vault"]}
@@ -305,6 +305,8 @@ def test_no_secret_is_seen_outside_the_files_it_was_written_into(
     vault = ("--vault-password-file", str(tmp_path / "vault"))
     ansible_vault = Path(sys.executable).parent / "ansible-vault"
     subprocess.run([ansible_vault, "encrypt", *vault, vaulted], check=True, capture_output=True)
+    # So that it is made anew, and has to travel.
+    class_.as_root(VM1, "rm /home/student/registry/registry.key")
     seen: set[str] = set()
     with watched_arguments(seen):
         for verb in ("provision", "verify"):
@@ -315,8 +317,11 @@ def test_no_secret_is_seen_outside_the_files_it_was_written_into(
     assert "t0ken-in-vault" in class_.as_root(VM1, "cat /etc/docker/daemon.json")
     seen.update(class_.as_root(VM1, "journalctl -b").splitlines())
     for one in class_.directory.rglob("*"):
-        if one.is_file() and one.name != "logins.csv":
+        if one.is_file() and one.name not in {"logins.csv", "registry-ca.key"}:
             seen.add(one.read_text(errors="replace"))
+    authority = (class_.directory / "registry-ca.key").read_text()
+    for key in (authority, class_.as_root(VM1, "cat /home/student/registry/registry.key")):
+        secrets.update(key.splitlines()[1:-1])
     for secret in secrets:
         assert not [text for text in seen if secret in text], secret
     class_.labkit("provision", "--limit", VM1)

@@ -157,18 +157,21 @@ DRIFT = {
         "apt-get -q -y remove tmux": "the workshops tools are there",
         "rm /etc/sysctl.d/90-labkit.conf": "packets are forwarded now and after a boot",
         "rm /etc/apt/apt.conf.d/99labkit-no-upgrades": "nothing upgrades itself during the class",
+        "rm /home/student/registry/registry.key": "the seats registry has a good certificate",
     },
     "seat01-vm2": {
         "echo LANG=C > /etc/default/locale": "text is utf 8",
         "hostname other": "the machine has its name",
         "touch /etc/docker/daemon.json": "the engine has the settings of the class",
         "touch /etc/sudoers.d/labkit-attendee": "the attendee has sudo only where the class says so",
+        "rm -r /etc/docker/certs.d/vm1*": "the engine trusts the seats registry",
     },
     "seat01-vm3": {
         "gpasswd -d student docker": "the engine answers to the attendee without sudo",
         "systemctl disable docker.service": "the engine runs and starts at every boot",
         "sed -i /vm2/d /etc/hosts": "the seats machines have names",
         "docker builder prune --all --force": "the first build hits the cache",
+        "rm /etc/labkit/swarm.json": "the swarms address is clear",
     },
 }
 

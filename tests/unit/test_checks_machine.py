@@ -27,7 +27,7 @@ def test_a_connection_is_the_same_after_its_way_through_json() -> None:
 def test_the_machines_of_a_seat_are_numbered_from_1() -> None:
     machine = read(seat_machines=SEAT)
 
-    assert machine.seat_machines[1] == Mate("vm2", "192.0.2.2", 2)
+    assert machine.seat_machines[1] == Mate("vm2", "192.0.2.2", 2, "vm2")
     assert [mate.number for mate in machine.mates] == [1, 3]
 
 

@@ -527,9 +527,9 @@ def test_a_port_may_be_the_engines_or_the_kernels_and_nobody_elses(
     says("ss", answer)
 
     if kept:
-        seat.test_the_swarms_ports_are_free(host)
+        seat.test_the_swarms_ports_are_free(host, machine())
     else:
-        assert "nginx" in unkept(seat.test_the_swarms_ports_are_free, host).seen
+        assert "nginx" in unkept(seat.test_the_swarms_ports_are_free, host, machine()).seen
 
 
 def test_a_name_that_means_another_machine_is_told_with_its_address(host: Host, says: Says) -> None:

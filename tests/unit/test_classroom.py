@@ -1,5 +1,6 @@
 """A class is read by Ansible itself, from any inventory that Ansible can read."""
 
+import json
 import re
 import subprocess
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import pytest
 
 from labkit.classroom import Class, Request, read_class
 from labkit.errors import BadInput
+from labkit.paths import content
 
 Write = Callable[[str, str], Path]
 Read = Callable[..., Class]
@@ -107,6 +109,46 @@ def test_without_a_group_machines_every_host_outside_depot_is_one(write: Write, 
     known = read(write("class.ini", "vm1\n[other]\nvm2\n[depot]\ncache\n"))
 
     assert [one.name for one in known.machines] == ["vm1", "vm2"]
+
+
+NATTED = """[machines]
+vm1 ansible_host=127.0.0.1 ansible_port=2201 seat=a seat_address=10.0.0.11
+vm2 ansible_host=127.0.0.1 ansible_port=2202 seat=a seat_address='10.0.0.{{ octet }}' octet=12
+vm3 ansible_host=192.0.2.13 seat=a
+"""
+PLAIN = """
+- hosts: all
+  gather_facts: false
+  connection: local
+  vars_files: ["{{ role }}/defaults/main.yml", "{{ role }}/vars/main.yml"]
+  tasks:
+    - ansible.builtin.assert:
+        that:
+          - __preflight_seat_machines | map(attribute='address') | join(' ') == expected
+          - preflight_address in expected.split()
+"""
+
+
+def test_the_seats_own_address_beats_the_one_that_ssh_uses(write: Write, read: Read) -> None:
+    known = read(write("class.ini", NATTED))
+
+    assert [one["address"] for one in known.seats()["a"]] == [
+        *("10.0.0.11", "10.0.0.12", "192.0.2.13")
+    ]
+    assert known.machines[0].connection.host == "127.0.0.1"
+
+
+def test_plain_ansible_takes_the_seats_own_address_too(write: Write) -> None:
+    playbook, inventory = write("play.yml", PLAIN), write("class.ini", NATTED)
+    known = {"role": f"{content()}/roles/preflight", "expected": "10.0.0.11 10.0.0.12 192.0.2.13"}
+    done = subprocess.run(
+        ["ansible-playbook", "-i", inventory, "-e", json.dumps(known), playbook],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert len(re.findall("ok=1 .*failed=0", done.stdout)) == 3, done.stdout + done.stderr
 
 
 def test_a_seat_may_be_computed(write: Write, read: Read) -> None:

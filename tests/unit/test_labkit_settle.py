@@ -32,7 +32,7 @@ def test_another_host_name_is_found_too() -> None:
 def test_an_address_that_is_a_name_nobody_knows_is_told() -> None:
     seat = [{"name": "vm1", "address": "nobody.invalid"}]
 
-    with pytest.raises(OSError, match="set ansible_host or preflight_address"):
+    with pytest.raises(OSError, match="set ansible_host or seat_address"):
         settling.host_lines(seat, "vm1", "vm1")
 
 

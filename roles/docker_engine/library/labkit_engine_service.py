@@ -21,6 +21,7 @@ description:
 options:
   containers:
     {description: Containers that an upgrade may have stopped., type: list, elements: str, default: []}
+  restart: {description: Restart it for another reason., type: bool, default: false}
   timeout: {description: Seconds in which it has to answer., type: int, default: 60}
 author: [labkit]
 """  # noqa: E501  (one option a line)
@@ -118,6 +119,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "containers": {"type": "list", "elements": "str", "default": []},
+            "restart": {"type": "bool", "default": False},
             "timeout": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
@@ -127,7 +129,7 @@ def main() -> None:
     enabled = service.systemctl("is-enabled", "--quiet", "docker.service")
     active = service.systemctl("is-active", "--quiet", "docker.service")
     replaced = service.replaced()
-    restart = bool(replaced) or (
+    restart = bool(replaced or module.params["restart"]) or (
         active
         and CONFIGURATION.exists()
         and PID_FILE.exists()

@@ -13,13 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.labkit_engine_pulls import (
-    ENGINE_SOCKET,
-    Engine,
-    PullError,
-    is_there,
-    split,
-)
+from ansible.module_utils.labkit_engine_pulls import Engine, PullError, is_there, split
+from ansible.module_utils.labkit_engine_socket import ENGINE_SOCKET
 
 DOCUMENTATION = r"""
 module: labkit_images

@@ -5,15 +5,15 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import socket
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ansible.module_utils.labkit_engine_socket import EngineConnection
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-ENGINE_SOCKET = "/run/docker.sock"
 PAUSES = (2, 8)
 # Another try does not change these answers; a layer that was cut off the engine itself has asked
 # for again and again (max-download-attempts).
@@ -29,16 +29,6 @@ Image = dict[str, Any]
 
 class PullError(Exception):
     """An image cannot be had; the text is the engine's or the registry's answer."""
-
-
-class EngineConnection(http.client.HTTPConnection):
-    """HTTP over the engine's socket."""
-
-    def connect(self) -> None:
-        """Connect to the socket instead of to a host."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(ENGINE_SOCKET)
 
 
 def split(reference: str) -> tuple[str, str]:

@@ -105,7 +105,7 @@ def resolve(address: str) -> str:
     except OSError as error:
         raise OSError(
             f"this machine cannot resolve {address} ({error.strerror});"
-            " set ansible_host or preflight_address of that machine to an address"
+            " set ansible_host or seat_address of that machine to an address"
         ) from error
     return str(min(found, key=lambda entry: entry[0])[4][0])
 

@@ -1,15 +1,26 @@
 #!/usr/bin/python
-"""Make a machine fit for a swarm: kernel modules and sysctls, ports, one advertise address."""
+"""Make a machine fit for a swarm: kernel, engine, one advertise address, firewalls, MTU."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.labkit_firewall import Change, openings
+from ansible.module_utils.labkit_at_boot import boot_changes
+from ansible.module_utils.labkit_changes import Change, apply, file_change
+from ansible.module_utils.labkit_firewall import Rule, openings
 from ansible.module_utils.labkit_machine import run, source_address
 from ansible.module_utils.labkit_routes import resolve
+from ansible.module_utils.labkit_swarm_address import (
+    VXLAN_BYTES,
+    Link,
+    advertised,
+    data_link,
+    overlay_mtu,
+)
+from ansible.module_utils.labkit_swarm_engine import engine_info, network_defaults, refusals
+from ansible.module_utils.labkit_swarm_kernel import kernel_changes
 
 DOCUMENTATION = r"""
 module: labkit_swarm_node
@@ -17,8 +28,10 @@ short_description: Make a machine fit for a swarm
 description:
   - Writes /etc/modules-load.d/labkit.conf (modules that the kernel does not have built in) and
     /etc/sysctl.d/90-labkit.conf, and puts both into effect.
-  - Where ufw is active, or the INPUT chain refuses what it does not know, lets the machines of
-    the seat in at the swarm's ports; in /etc/iptables/rules.v4 too, where that file is.
+  - Lets the machines of the seat in at the swarm's ports wherever a firewall is active (ufw,
+    firewalld, nftables, iptables), and puts off the checksum offload of VMware's vmxnet3, with
+    /etc/labkit/swarm-at-boot and labkit-swarm.service for what a boot would undo.
+  - Keeps what was chosen in /etc/labkit/swarm.json.
 options:
   own_name: {description: This machine's name in the list., type: str, required: true}
   machines:
@@ -27,8 +40,16 @@ options:
     elements: dict
     required: true
   advertise_address: {description: Empty to find it out., type: str, required: true}
+  data_path_address: {description: Empty for the same., type: str, required: true}
+  data_path_port: {description: VXLAN's UDP port., type: int, required: true}
+  overlay_mtu: {description: 0 to take it from the link., type: int, required: true}
+  state: {description: What the machine is to be in the seat's swarm., type: str, required: true}
   mesh: {description: Whether the routing mesh must work., type: bool, required: true}
-  own_addresses: {description: This machine's own., type: list, elements: str, required: true}
+  own_addresses:
+    description: This machine's own, each as C({interface, address}).
+    type: list
+    elements: dict
+    required: true
   features: {description: Which kernel features work., type: dict, required: true}
 author: [labkit]
 """
@@ -38,91 +59,92 @@ EXAMPLES = r"""
 """
 RETURN = r"""
 address: {description: The address to advertise., type: str, returned: success}
+data_path_address: {description: Where overlay networks leave., type: str, returned: success}
+daemon: {description: What daemon.json is to be told., type: dict, returned: success}
 did: {description: What was altered., type: list, returned: success}
 """
 
-SYSCTLS = {"net.ipv4.ip_forward": "1"}
-HEAD = "# Written by labkit: what a swarm needs.\n"
-MODULES = ("br_netfilter", "vxlan", "ip_vs")
+CHOSEN = "/etc/labkit/swarm.json"
+# Its offload of checksums damages what is wrapped in VXLAN (moby #41775, fedora-coreos #1372).
+FAULTY_DRIVER = "vmxnet3"
 
 
-def choose_address(asked: str, listed: str, own: list[str], towards_mates: list[str]) -> str:
+def choose(params: dict[str, Any], addresses: dict[str, str]) -> tuple[dict[str, Any], Link]:
     """
-    Return the address to advertise, from the most said to the least.
+    Return what is chosen for a swarm on this machine, and the link of its data path.
 
     Raises:
-        ValueError: Several would do, or none; the message names them and the way out.
+        ValueError: It is not clear, or would not work; the message says what to set.
     """
-    for address in (asked, listed if listed in own else ""):
-        if address:
-            return address
-    candidates = sorted(set(towards_mates) - {""})
-    if len(candidates) == 1:
-        return candidates[0]
-    seen = f"its mates are reached from {', '.join(candidates) or 'no address at all'}"
-    raise ValueError(
-        f"no clear address to advertise in a swarm: the seat's list says {listed or 'nothing'},"
-        f" the machine has {', '.join(own) or 'none'}, and {seen};"
-        " set swarm_node_advertise_address for this machine"
-    )
+    own = [each["address"] for each in params["own_addresses"]]
+    address = advertised(params, addresses, own)
+    data_path = params["data_path_address"] or address
+    link = data_link(data_path, address, params["own_addresses"])
+    chosen = {
+        "address": address,
+        "data_path_address": data_path,
+        "data_path_port": params["data_path_port"],
+        "overlay_mtu": overlay_mtu(params["overlay_mtu"], link),
+        "state": params["state"],
+    }
+    return chosen, link
 
 
-def advertised(params: dict[str, Any], addresses: dict[str, str]) -> str:
+def offload_rules(link: Link) -> list[Rule]:
     """
-    Return the address to advertise, given the seat's addresses by name.
+    Return what puts a faulty offload of checksums off.
 
     Raises:
-        ValueError: See choose_address.
+        ValueError: The tool for it is missing.
     """
-    listed = addresses.get(params["own_name"], "")
-    mates = [address for name, address in addresses.items() if name != params["own_name"]]
-    # A seat of one has no mate to ask the way to: the default route is as good.
-    towards = [source_address(mate) for mate in mates or ["192.0.2.1"]]
-    return choose_address(params["advertise_address"], listed, params["own_addresses"], towards)
-
-
-def file_change(path: str, text: str) -> list[Change]:
-    """Return what it takes for the file to hold the text, nothing if it does already."""
-    place = Path(path)
-    if (place.read_text(encoding="utf-8") if place.is_file() else "") == text:
+    if link.driver != FAULTY_DRIVER:
         return []
-    return [Change(f"write {path}", path=path, text=text)]
+    if run("ethtool", "--version")[0]:
+        raise ValueError(
+            f"{link.interface} is a {FAULTY_DRIVER}, whose checksum offload damages overlay"
+            " networks, and putting it off needs ethtool: add ethtool to base_packages"
+        )
+    feature = "tx-checksum-ip-generic"
+    return [
+        Rule(
+            f"checksum offload put off at {link.interface}",
+            f"ethtool -k {link.interface} | grep -q '^\\s*{feature}: off'",
+            f"ethtool -K {link.interface} {feature} off",
+        )
+    ]
 
 
-def kernel_changes(*, mesh: bool) -> list[Change]:
-    """Return what it takes to have modules and sysctls now and at every boot."""
-    # What is built in, or the business of a container's box, needs no loading;
-    # and a name that cannot be loaded would make systemd-modules-load fail.
-    names = [name for name in MODULES if name != "ip_vs" or mesh]
-    loadable = [name for name in names if run("modinfo", "-F", "filename", name)[1][:1] == "/"]
-    text = HEAD + "".join(f"{name}\n" for name in loadable) if loadable else ""
-    changes = file_change("/etc/modules-load.d/labkit.conf", text)
-    for name in loadable:
-        if not Path("/sys/module", name).is_dir():
-            changes.append(Change(f"load the module {name}", command=("modprobe", name)))
-    text = HEAD + "".join(f"{key} = {value}\n" for key, value in SYSCTLS.items())
-    changes += file_change("/etc/sysctl.d/90-labkit.conf", text)
-    for key, value in SYSCTLS.items():
-        place = Path("/proc/sys", key.replace(".", "/"))
-        if place.read_text(encoding="utf-8").strip() != value:
-            changes.append(Change(f"set {key}", path=str(place), text=value))
-    return changes
+def mates_of(params: dict[str, Any], addresses: dict[str, str]) -> dict[str, str]:
+    """Return the mates' addresses, each with the interface over which it is reached."""
+    interfaces = {each["address"]: each["interface"] for each in params["own_addresses"]}
+    return {
+        mate: interfaces.get(source_address(mate), "")
+        for name, mate in addresses.items()
+        if name != params["own_name"]
+    }
 
 
-def apply(change: Change) -> None:
-    """
-    Alter the machine.
-
-    Raises:
-        OSError: It could not be done; the message says what, and the answer.
-    """
-    if change.path:
-        Path(change.path).parent.mkdir(parents=True, exist_ok=True)
-        Path(change.path).write_text(change.text, encoding="utf-8")
-        return
-    code, said = run(*change.command)
-    if code:
-        raise OSError(f"cannot {change.what}: {said}")
+def prepare(module: AnsibleModule, info: dict[str, Any]) -> None:
+    """Choose, alter what has to be altered, and answer."""
+    params = module.params
+    did: list[str] = []
+    try:
+        addresses = {each["name"]: resolve(each["address"]) for each in params["machines"]}
+        chosen, link = choose(params, addresses)
+        daemon = network_defaults(chosen["overlay_mtu"] + VXLAN_BYTES, info)
+        rules = openings(mates_of(params, addresses), params["data_path_port"])
+        changes: list[Change] = [
+            *kernel_changes(mesh=params["mesh"]),
+            *boot_changes([*rules, *offload_rules(link)]),
+            *file_change(CHOSEN, json.dumps(chosen, indent=1) + "\n"),
+        ]
+        for change in changes:
+            did.append(change.what)
+            if not module.check_mode:
+                apply(change)
+    except (OSError, ValueError) as error:
+        module.fail_json(msg=str(error), did=did)
+    module.exit_json(changed=bool(did), did=did, daemon=daemon, **chosen)
 
 
 def main() -> None:
@@ -132,30 +154,26 @@ def main() -> None:
             "own_name": {"type": "str", "required": True},
             "machines": {"type": "list", "elements": "dict", "required": True},
             "advertise_address": {"type": "str", "required": True},
+            "data_path_address": {"type": "str", "required": True},
+            "data_path_port": {"type": "int", "required": True},
+            "overlay_mtu": {"type": "int", "required": True},
+            "state": {"type": "str", "required": True},
             "mesh": {"type": "bool", "required": True},
-            "own_addresses": {"type": "list", "elements": "str", "required": True},
+            "own_addresses": {"type": "list", "elements": "dict", "required": True},
             "features": {"type": "dict", "required": True},
         },
         supports_check_mode=True,
     )
-    params = module.params
-    if params["mesh"] and not params["features"].get("ipvs"):
-        module.fail_json(
-            msg="no IPVS in this kernel, so a swarm's routing mesh cannot work;"
+    info = engine_info()
+    wrong = refusals(info)
+    if module.params["mesh"] and not module.params["features"].get("ipvs"):
+        wrong.append(
+            "no IPVS in this kernel, so a swarm's routing mesh cannot work;"
             " use another kernel, or set swarm_node_mesh: false"
         )
-    did: list[str] = []
-    try:
-        addresses = {each["name"]: resolve(each["address"]) for each in params["machines"]}
-        address = advertised(params, addresses)
-        mates = [addresses[name] for name in addresses if name != params["own_name"]]
-        for change in [*kernel_changes(mesh=params["mesh"]), *openings(mates)]:
-            did.append(change.what)
-            if not module.check_mode:
-                apply(change)
-    except (OSError, ValueError) as error:
-        module.fail_json(msg=str(error), did=did)
-    module.exit_json(changed=bool(did), did=did, address=address)
+    if wrong:
+        module.fail_json(msg="\n".join(wrong))
+    prepare(module, info)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.labkit_firewall import ports
 
 DOCUMENTATION = r"""
 module: labkit_swarm_proof
@@ -18,17 +19,17 @@ description:
   - Binds each of the swarm's ports for an instant; one that is taken must be the engine's.
 options:
   address: {description: The address to advertise., type: str, required: true}
+  data_path_port: {description: VXLAN's UDP port., type: int, required: true}
 author: [labkit]
 """
 EXAMPLES = r"""
 - name: Prove that a swarm could start here
-  labkit_swarm_proof: {address: 192.0.2.11}
+  labkit_swarm_proof: {address: 192.0.2.11, data_path_port: 4789}
 """
 RETURN = r"""
 address: {description: The address to advertise., type: str, returned: success}
 """
 
-PORTS = ((2377, "tcp"), (7946, "tcp"), (7946, "udp"), (4789, "udp"))
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 
 
@@ -68,11 +69,12 @@ def holders(port: int, protocol: str) -> set[str]:
     return strangers(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
 
 
-def wrong_ports() -> list[str]:
+def wrong_ports(data_path_port: int) -> list[str]:
     """Return what is wrong with the ports, a sentence each."""
     return [
         f"port {port}/{protocol} is taken by {', '.join(sorted(names))}, which must go elsewhere"
-        for port, protocol in PORTS
+        for protocol, numbers in ports(data_path_port).items()
+        for port in numbers
         if not is_free(port, protocol) and (names := holders(port, protocol))
     ]
 
@@ -80,10 +82,13 @@ def wrong_ports() -> list[str]:
 def main() -> None:
     """Answer Ansible."""
     module = AnsibleModule(
-        argument_spec={"address": {"type": "str", "required": True}},
+        argument_spec={
+            "address": {"type": "str", "required": True},
+            "data_path_port": {"type": "int", "required": True},
+        },
         supports_check_mode=True,
     )
-    wrong = wrong_ports()
+    wrong = wrong_ports(module.params["data_path_port"])
     # A dry run has not switched it on.
     if FORWARDING.read_text(encoding="utf-8").strip() != "1" and not module.check_mode:
         wrong.append("net.ipv4.ip_forward is off again: another file in /etc/sysctl.d wins")
