@@ -29,6 +29,8 @@ class StandIn:
 
 
 # The only list of them; each stands behind those that it is made from. Docker Hub has every tag.
+# Where two were seen: registry in docker-library/official-images at 003e0d7, mongo in
+# docker-library/mongo at 8d9ef3e.
 STAND_INS = (
     StandIn("hello-world", ("latest",)),
     StandIn("debian", ("trixie-slim", "13-slim")),
@@ -39,7 +41,7 @@ STAND_INS = (
     StandIn("node", ("24.19.0-alpine",), folder="node-alpine"),
     StandIn("ubuntu", ("24.04", "latest")),
     StandIn("nginx", ("1.30.4-alpine",)),
-    StandIn("registry", ("2", "3")),
+    StandIn("registry", ("3.1.2", "3")),
 )
 
 # Where they are on the box's engine, while there is work to do.

@@ -104,13 +104,29 @@ def test_nginx_serves_what_is_mounted_and_ends_when_it_is_asked_to(shell: Type) 
 def test_a_registry_keeps_in_its_volume_what_is_pushed(shell: Type) -> None:
     image = "localhost:5000/my-image"
     run = "docker run -d --name my-registry -v my-data:/var/lib/registry"
-    shell(f"{run} -p 5000:5000 registry:2 && docker tag hello-world {image}")
+    shell(f"{run} -p 5000:5000 {IMAGES['registry']} && docker tag hello-world {image}")
     until(shell, "curl -s -o /dev/null -w '%{http_code}' localhost:5000/v2/", "200")
     shell(f"docker push -q {image} && docker rm -f my-registry && docker rmi {image}")
     shell(f"{run} -p 5000:443 -e REGISTRY_HTTP_ADDR=:443 registry:3")
     until(shell, "curl -s localhost:5000/v2/_catalog", "my-image")
 
     assert "Hello from Docker!" in shell(f"docker run --rm {image}")
+    collect = "registry garbage-collect /etc/distribution/config.yml"
+    assert "0 blobs and 0 manifests eligible" in shell(f"docker exec my-registry {collect} 2>&1")
+
+
+def test_a_registry_speaks_tls_with_the_certificate_that_it_is_given(shell: Type) -> None:
+    shell(
+        "mkdir ~/my-certs && cd ~/my-certs && openssl req -x509 -days 1 -nodes -newkey rsa:2048"
+        " -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout my.key -out my.crt;"
+        "docker run -d --name my-registry -p 5000:443 -v ~/my-certs:/certs:ro"
+        " -e REGISTRY_HTTP_ADDR=0.0.0.0:443 -e REGISTRY_HTTP_TLS_CERTIFICATE=/certs/my.crt"
+        f" -e REGISTRY_HTTP_TLS_KEY=/certs/my.key {IMAGES['registry']}"
+    )
+    ask_it = "curl -s https://localhost:5000/v2/_catalog"
+
+    until(shell, f"{ask_it} --cacert ~/my-certs/my.crt", '{"repositories":[]}')
+    assert shell(f"{ask_it} || echo $?") == "60\n", "nobody trusts it who was not told to"
 
 
 def test_go_builds_a_static_program_for_an_image_with_nothing_else(shell: Type) -> None:

@@ -56,7 +56,7 @@ def test_every_stage_is_labelled_so_that_what_is_left_of_it_can_be_swept() -> No
     ("setting", "others"),
     [
         ("npm", {"node", "node-alpine"}),
-        ("go", {"golang", "mongo"}),
+        ("go", {"golang", "mongo", "registry"}),
         ("files", {one.folder or one.name for one in STAND_INS} - {"hello-world"}),
     ],
 )
