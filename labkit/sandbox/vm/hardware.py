@@ -89,7 +89,7 @@ def _board(made_of: Hardware) -> list[str]:
         *("-nodefaults", "-no-user-config", "-display", "none"),
         *("-machine", "q35,vmport=off,graphics=off"),
         *("-accel", accelerator),
-        *("-cpu", _EMULATED if made_of.emulated else "host"),
+        *("-cpu", _EMULATED if made_of.emulated else "host,arch-capabilities=off"),
         *("-smp", str(made_of.processors), "-m", str(made_of.memory_mb)),
         *("-rtc", "base=utc,clock=host"),
         *("-object", "rng-random,filename=/dev/urandom,id=random"),
