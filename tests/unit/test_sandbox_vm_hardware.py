@@ -8,12 +8,13 @@ from labkit.sandbox.vm.hardware import EMULATION, KVM, Cards
 from labkit.sandbox.vm.wiring import Lan
 
 CARDS = Cards({22: 14_011, 80: 14_261}, Lan("239.10.80.63", 47_207), "52:54:00:0a:50:0b")
+FOLDER = Path("/home/jo/my cache/vms/0a503fcf/seat01-vm1, mine")
 IMAGE = Path("/home/jo/my cache/images/x")
 
 
 def command(accelerator: str = EMULATION, **more: Path) -> list[str]:
     made_of = hardware.hardware(accelerator)
-    return hardware.command(made_of, "labkit-0a503fcf-seat01-vm1", CARDS, IMAGE, **more)
+    return hardware.command(made_of, FOLDER, CARDS, IMAGE, **more)
 
 
 def after(words: list[str], option: str) -> list[str]:
@@ -31,7 +32,7 @@ def test_the_ports_are_forwarded_from_the_loopback_and_from_nowhere_else() -> No
 
 def test_a_card_without_forwarded_ports_is_understood_too() -> None:
     bare = Cards({}, CARDS.lan, CARDS.mac)
-    words = hardware.command(hardware.hardware(EMULATION), "name", bare, IMAGE)
+    words = hardware.command(hardware.hardware(EMULATION), FOLDER, bare, IMAGE)
 
     assert after(words, "-netdev")[0] == "user,id=nat,ipv6=off"
 
@@ -60,9 +61,15 @@ def test_the_processor_is_the_boxs_own_only_where_hardware_runs_it() -> None:
     assert after(command(), "-smp") == ["1"]
 
 
-def test_what_lies_in_the_machines_folder_is_named_without_its_path() -> None:
+def test_a_socket_is_named_without_its_path_which_may_be_too_long_for_one() -> None:
     words = " ".join(command())
 
-    for name in (hardware.DISK, hardware.CONSOLE, "monitor.sock", "agent.sock"):
+    for name in (hardware.CONSOLE, "monitor.sock", "agent.sock"):
         assert f"/{name}" not in words
         assert name in words
+
+
+def test_a_place_with_a_comma_in_it_is_one_place() -> None:
+    (drive,) = after(command(), "-drive")
+
+    assert drive.startswith(f"file={str(FOLDER).replace(',', ',,')}/disk.qcow2,if=virtio")

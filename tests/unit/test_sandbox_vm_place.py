@@ -63,7 +63,7 @@ def test_all_of_a_machine_follows_from_its_place_in_the_class(sandbox: Sandbox) 
     )
     assert first.cards.lan == second.cards.lan
     assert first.cards.mac != second.cards.mac
-    assert first.process != second.process
+    assert first.folder != second.folder
 
 
 def test_a_machine_is_finished_only_when_that_was_noted(sandbox: Sandbox) -> None:

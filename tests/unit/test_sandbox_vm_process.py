@@ -12,7 +12,6 @@ import pytest
 from labkit.errors import ControllerError
 from labkit.sandbox.vm import process
 
-NAME = "labkit-0a503fcf-seat01-vm1"
 Start = Callable[..., int]
 
 
@@ -47,29 +46,25 @@ def start(tmp_path: Path) -> Iterator[Start]:
         one.wait()
 
 
-def test_ours_is_known_by_program_and_name(start: Start, tmp_path: Path) -> None:
-    number = start("-name", NAME)
+def test_ours_is_known_by_its_program_and_its_own_file(start: Start, tmp_path: Path) -> None:
+    number = start("-pidfile", f"{tmp_path}/pid")
 
-    assert process.pid(tmp_path, NAME) == number
+    assert process.pid(tmp_path) == number
 
 
 @pytest.mark.parametrize(
-    ("arguments", "program"),
-    [
-        (("-name", "labkit-0a503fcf-seat01-vm2"), process.PROGRAM),
-        (("-name", f"{NAME}0"), process.PROGRAM),
-        ((NAME,), "less"),
-    ],
+    ("pidfile", "program"),
+    [("/elsewhere/pid", process.PROGRAM), ("{}/pid0", process.PROGRAM), ("{}/pid", "less")],
     ids=["another machine", "a longer name", "another program"],
 )
 def test_a_process_that_took_over_the_number_is_left_alone(
-    start: Start, tmp_path: Path, arguments: tuple[str, ...], program: str
+    start: Start, tmp_path: Path, pidfile: str, program: str
 ) -> None:
-    number = start(*arguments, program=program)
+    number = start("-pidfile", pidfile.format(tmp_path), program=program)
 
-    assert process.pid(tmp_path, NAME) == 0
-    assert process.state(tmp_path, NAME) == process.EXITED
-    assert not process.end(tmp_path, NAME)
+    assert process.pid(tmp_path) == 0
+    assert process.state(tmp_path) == process.EXITED
+    assert not process.end(tmp_path)
     os.kill(number, 0)
 
 
@@ -78,18 +73,18 @@ def test_what_a_killed_run_left_is_no_process(tmp_path: Path, left: str | None) 
     if left is not None:
         (tmp_path / "pid").write_text(left)
 
-    assert process.state(tmp_path, NAME) == process.EXITED
-    assert not process.end(tmp_path, NAME)
+    assert process.state(tmp_path) == process.EXITED
+    assert not process.end(tmp_path)
 
 
 def test_one_that_does_not_answer_is_frozen_and_can_be_ended(start: Start, tmp_path: Path) -> None:
-    number = start("-name", NAME)
+    number = start("-pidfile", f"{tmp_path}/pid")
     os.kill(number, signal.SIGSTOP)
-    assert process.state(tmp_path, NAME) == process.FROZEN
+    assert process.state(tmp_path) == process.FROZEN
 
-    assert process.end(tmp_path, NAME)
+    assert process.end(tmp_path)
 
-    assert process.state(tmp_path, NAME) == process.EXITED
+    assert process.state(tmp_path) == process.EXITED
 
 
 def test_why_qemu_did_not_start_is_told(tmp_path: Path) -> None:

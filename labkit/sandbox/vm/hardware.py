@@ -58,25 +58,28 @@ def hardware(accelerator: str) -> Hardware:
 
 
 def command(
-    made_of: Hardware, name: str, cards: Cards, image: Path, state: Path | None = None
+    made_of: Hardware, folder: Path, cards: Cards, image: Path, state: Path | None = None
 ) -> list[str]:
     """
     Return the command that starts a machine, to be run in its folder; it returns at once.
 
     With a saved state the machine goes on from there, and waits to be told so.
     """
+    # What QEMU opens again to save its state, when it has left the folder for good.
+    disk = str(folder / DISK).replace(",", ",,")
     incoming = ("-incoming", f"exec:cat {shlex.quote(str(state))}") if state else ()
     return [
         PROGRAM,
-        *("-name", name),
+        *("-name", folder.name),
         *_board(made_of),
         *("-kernel", str(image / KERNEL), "-initrd", str(image / INITRD)),
         *("-append", _KERNEL_LINE),
         *_channels(),
-        *("-drive", f"file={DISK},if=virtio,format=qcow2,cache=unsafe,discard=unmap"),
+        *("-drive", f"file={disk},if=virtio,format=qcow2,cache=unsafe,discard=unmap"),
         *_network(cards),
         *incoming,
-        *("-pidfile", PID, "-daemonize"),
+        # By this argument its process is known again.
+        *("-pidfile", str(folder / PID), "-daemonize"),
     ]
 
 
@@ -86,7 +89,7 @@ def _board(made_of: Hardware) -> list[str]:
         *("-nodefaults", "-no-user-config", "-display", "none"),
         *("-machine", "q35,vmport=off,graphics=off"),
         *("-accel", accelerator),
-        *("-cpu", _EMULATED if made_of.emulated else "host"),
+        *("-cpu", _EMULATED if made_of.emulated else "host,arch-capabilities=off"),
         *("-smp", str(made_of.processors), "-m", str(made_of.memory_mb)),
         *("-rtc", "base=utc,clock=host"),
         *("-object", "rng-random,filename=/dev/urandom,id=random"),

@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
+import yaml
+
+from labkit import paths
 from labkit.errors import ControllerError
 from labkit.sandbox import turn
 from labkit.sandbox.base import SLIM, bootstrap
@@ -25,7 +28,8 @@ Tell = Callable[[str], None]
 PACKAGES = (
     # As on a machine that a cloud would hand out.
     *("apparmor", "ca-certificates", "curl", "dbus", "gnupg", "iproute2", "iptables", "kmod"),
-    *("openssh-server", "procps", "python3", "sudo", "systemd", "systemd-sysv", "udev"),
+    *("openssh-server", "procps", "python3", "sudo", "systemd", "systemd-sysv"),
+    *("systemd-timesyncd", "udev"),
     # Runs what the box says before there are names and keys, and tells the box how it is.
     "qemu-guest-agent",
     "linux-image-cloud-amd64",
@@ -99,7 +103,7 @@ def ensure_image(release: str, tell: Tell) -> Path:
         ControllerError: A tool is missing, or the build failed.
     """
     files = sources(release)
-    known = json.dumps([_EDITION, release, PACKAGES, DISK_SIZE, _TO_DISK, initrd.KERNEL_IS_UP])
+    known = json.dumps([_EDITION, release, _options(Path(), packages()), DISK_SIZE, _TO_DISK])
     key = hashlib.sha256(known.encode() + pack(files)).hexdigest()[:12]
     made = place.images() / f"{release}-{key}"
     if (made / DISK).exists():
@@ -130,7 +134,7 @@ def _build(made: Path, release: str, files: Files) -> None:
         work = Path(folder)
         (work / "files.tar").write_bytes(pack(files))
         root = work / "root.tar"
-        bootstrap(root, release, _options(work), _NO_RAM_DISK)
+        bootstrap(root, release, _options(work, packages()), _NO_RAM_DISK)
         ready = work / "image"
         ready.mkdir()
         _write_disk(root, ready / DISK)
@@ -139,10 +143,22 @@ def _build(made: Path, release: str, files: Files) -> None:
     place.forget_older(made, f"{release}-*")
 
 
-def _options(work: Path) -> list[str]:
+def packages() -> list[str]:
+    """
+    Return what is installed beforehand: a machine's own, and the tools of the role base.
+
+    The tools only since an emulated machine needs minutes for them; of the engine nothing is there.
+    """
+    text = (paths.content() / "roles" / "base" / "defaults" / "main.yml").read_text()
+    return sorted({*PACKAGES, *yaml.safe_load(text)["base_packages"]})
+
+
+def _options(work: Path, packages: Iterable[str]) -> list[str]:
     return [
         *SLIM,
-        f"--include={','.join(PACKAGES)}",
+        f"--include={','.join(packages)}",
+        # Package lists stay: an emulated machine needs half a minute to read them.
+        "--skip=cleanup/apt",
         f"--customize-hook=tar-in {work}/files.tar /",
         f'--customize-hook=chroot "$1" sh /{_SETUP} {ACCOUNT}',
     ]

@@ -150,7 +150,7 @@ def _raise_up(made: list[Machine], public_key: str, tell: Tell) -> None:
 
 
 def _told(machine: Machine) -> MachineStatus:
-    state = process.state(machine.folder, machine.process)
+    state = process.state(machine.folder)
     return MachineStatus(
         name=machine.name,
         seat=machine.planned.seat,

@@ -74,7 +74,7 @@ def host_keys(machine: Machine) -> list[str]:
 def remove(machine: Machine) -> bool:
     """End the machine and take its folder away; say if it was there."""
     there = machine.folder.exists()
-    process.end(machine.folder, machine.process)
+    process.end(machine.folder)
     shutil.rmtree(machine.folder, ignore_errors=True)
     return there
 
@@ -92,7 +92,7 @@ def _make(machine: Machine) -> None:
 def _start(machine: Machine, state: Path | None = None) -> None:
     image = images() / machine.sandbox.image
     made_of = machine.sandbox.made_of
-    process.start(machine.folder, command(made_of, machine.process, machine.cards, image, state))
+    process.start(machine.folder, command(made_of, machine.folder, machine.cards, image, state))
 
 
 def _go_on(machine: Machine) -> None:
@@ -106,7 +106,7 @@ def _go_on(machine: Machine) -> None:
                     return
         except OSError:
             # While it loads it has little time for us.
-            if not process.pid(machine.folder, machine.process):
+            if not process.pid(machine.folder):
                 said = (machine.folder / "qemu.log").read_text(errors="replace")
                 raise ControllerError(
                     f"QEMU could not restore {machine.name}: {said.strip()}"
@@ -127,18 +127,18 @@ def _give_birth(machine: Machine) -> None:
 
 
 def _revive(machine: Machine) -> None:
-    state = process.state(machine.folder, machine.process)
+    state = process.state(machine.folder)
     if state in (process.PAUSED, process.FROZEN):
         try:
-            process.wake(machine.folder, machine.process)
+            process.wake(machine.folder)
         except OSError:
-            process.end(machine.folder, machine.process)
-        state = process.state(machine.folder, machine.process)
+            process.end(machine.folder)
+        state = process.state(machine.folder)
     if state != process.RUNNING:
-        process.end(machine.folder, machine.process)
+        process.end(machine.folder)
         _start(machine)
     within = warm.SECONDS_TO_BOOT[machine.sandbox.made_of.accelerator]
-    warm.await_boot(machine.folder, machine.process, within)
+    warm.await_boot(machine.folder, within)
 
 
 def _await_ssh(machine: Machine) -> None:

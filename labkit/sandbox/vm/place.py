@@ -55,11 +55,6 @@ class Machine:
         return self.sandbox.folder / self.name
 
     @property
-    def process(self) -> str:
-        """The argument by which its process is known."""
-        return plan.resource_name(self.sandbox.name, self.name)
-
-    @property
     def address(self) -> str:
         """Its address on the machines' own LAN."""
         return self.planned.address(IPv4Network(self.sandbox.network))

@@ -51,48 +51,50 @@ def start(folder: Path, command: Sequence[str]) -> None:
         )
 
 
-def pid(folder: Path, name: str) -> int:
+def pid(folder: Path) -> int:
     """
     Return the number of the machine's process, 0 if it has none.
 
-    The number in the file may be another process's by now: ours has the machine's name among
-    its arguments.
+    The number in the file may be another process's by now: ours has that file among its
+    arguments.
     """
     try:
         number = int((folder / PID).read_text())
         arguments = Path(f"/proc/{number}/cmdline").read_bytes().split(b"\0")
     except (OSError, ValueError):
         return 0
-    ours = Path(os.fsdecode(arguments[0])).name == PROGRAM and os.fsencode(name) in arguments
+    ours = (
+        Path(os.fsdecode(arguments[0])).name == PROGRAM and os.fsencode(folder / PID) in arguments
+    )
     return number if ours else 0
 
 
-def state(folder: Path, name: str) -> str:
+def state(folder: Path) -> str:
     """Return how the machine is, as its process says; FROZEN if that says nothing."""
-    if not pid(folder, name):
+    if not pid(folder):
         return EXITED
     try:
         with Monitor(folder, seconds=3) as monitor:
             told = str(monitor.ask("query-status")["status"])
     except OSError:
-        return FROZEN if pid(folder, name) else EXITED
+        return FROZEN if pid(folder) else EXITED
     return told if told in (RUNNING, PAUSED) else PAUSED
 
 
-def wake(folder: Path, name: str) -> None:
+def wake(folder: Path) -> None:
     """Let a machine go on that was paused, or whose process was stopped."""
-    if number := pid(folder, name):
+    if number := pid(folder):
         os.kill(number, signal.SIGCONT)
         with Monitor(folder) as monitor:
             monitor.ask("cont")
 
 
-def end(folder: Path, name: str) -> bool:
+def end(folder: Path) -> bool:
     """End the machine's process, as if its power were cut, and say whether there was one."""
-    number = pid(folder, name)
+    number = pid(folder)
     deadline = time.monotonic() + _SECONDS_TO_END
     sent: signal.Signals | None = None
-    while pid(folder, name):
+    while pid(folder):
         wanted = signal.SIGKILL if time.monotonic() > deadline else signal.SIGTERM
         if wanted is not sent:
             with contextlib.suppress(ProcessLookupError):

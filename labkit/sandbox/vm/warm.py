@@ -75,27 +75,28 @@ def ensure_warm(image: Path, tell: Tell) -> tuple[Path, Hardware]:
 
 def _ensure(image: Path, made_of: Hardware, tell: Tell, kernel_within: float | None = None) -> Path:
     cards = Cards({}, Lan("239.255.255.1", 47_000), "52:54:00:ff:ff:ff")
-    name = _process_name(image)
     # Wherever the image lies: what is saved depends on what is in it, and on the box.
-    known = json.dumps([command(made_of, name, cards, Path("image")), accelerator.box_key()])
+    known = json.dumps(
+        [command(made_of, Path("folder"), cards, Path("image")), accelerator.box_key()]
+    )
     folder = image / f"{_KIND}{hashlib.sha256(known.encode()).hexdigest()[:12]}"
     if not (folder / STATE).exists():
         tell("booting a first machine, whose state all others begin with")
         draft = folder.with_name(f"{_DRAFT}{folder.name}")
-        _remove(draft, name)
+        _remove(draft)
         try:
             add_disk(draft, image / DISK)
-            process.start(draft, command(made_of, name, cards, image))
+            process.start(draft, command(made_of, draft, cards, image))
             began = time.monotonic()
-            _await_kernel(draft, name, kernel_within)
-            await_boot(draft, name, SECONDS_TO_BOOT[made_of.accelerator])
+            _await_kernel(draft, kernel_within)
+            await_boot(draft, SECONDS_TO_BOOT[made_of.accelerator])
             tell(f"it booted in {time.monotonic() - began:.0f} s; saving its state")
             save(draft)
-            process.end(draft, name)
+            process.end(draft)
             draft.rename(folder)
             place.forget_older(folder, f"{_KIND}*")
         finally:
-            _remove(draft, name)
+            _remove(draft)
     return folder
 
 
@@ -103,15 +104,11 @@ def sweep() -> None:
     """Take away a first machine that a killed labkit left, unless one is at work on it just now."""
     with turn.tried(_TURN) as ours:
         for draft in place.images().glob(f"*/{_DRAFT}*") if ours else ():
-            _remove(draft, _process_name(draft.parent))
+            _remove(draft)
 
 
-def _process_name(image: Path) -> str:
-    return f"labkit-warm-{image.name}"
-
-
-def _remove(draft: Path, name: str) -> None:
-    process.end(draft, name)
+def _remove(draft: Path) -> None:
+    process.end(draft)
     shutil.rmtree(draft, ignore_errors=True)
 
 
@@ -136,7 +133,7 @@ def add_disk(folder: Path, base: Path) -> None:
         raise ControllerError(f"qemu-img made no disk for {folder.name}: {made.stderr.strip()}")
 
 
-def await_boot(folder: Path, name: str, within: float) -> None:
+def await_boot(folder: Path, within: float) -> None:
     """
     Wait until systemd on the machine has started all there is to start.
 
@@ -146,8 +143,8 @@ def await_boot(folder: Path, name: str, within: float) -> None:
     began = time.monotonic()
     while system_state(folder) not in ("running", "degraded"):
         seconds = time.monotonic() - began
-        if not process.pid(folder, name) or seconds > within:
-            ended = "ended" if not process.pid(folder, name) else f"is not up after {seconds:.0f} s"
+        if not process.pid(folder) or seconds > within:
+            ended = "ended" if not process.pid(folder) else f"is not up after {seconds:.0f} s"
             raise ControllerError(
                 f"The machine {folder.name} {ended}. {process.last_words(folder)}".strip(),
                 hint="`labkit sandbox down` clears the sandbox away; then try `up` again.",
@@ -187,9 +184,9 @@ def save(folder: Path) -> None:
             time.sleep(_PAUSE)
 
 
-def _await_kernel(folder: Path, name: str, within: float | None) -> None:
+def _await_kernel(folder: Path, within: float | None) -> None:
     began = time.monotonic()
     while within and KERNEL_IS_UP not in process.last_words(folder):
-        if not process.pid(folder, name) or time.monotonic() - began > within:
+        if not process.pid(folder) or time.monotonic() - began > within:
             raise Hangs(f"no word from a kernel within {within:.0f} s")
         time.sleep(_PAUSE)
