@@ -22,6 +22,8 @@ _KERNEL_LINE = (
     # Nobody attacks a machine of the sandbox, and emulated they cost much.
     "mitigations=off"
 )
+# A box that is a virtual machine itself may show that feature, and refuse its register.
+_OWN = "host,arch-capabilities=off"
 # Emulated processors with AVX, which MongoDB from 5 on wants; what QEMU cannot emulate is left out.
 _EMULATED = "Haswell-noTSX,-pcid,-invpcid,-tsc-deadline"
 
@@ -89,7 +91,7 @@ def _board(made_of: Hardware) -> list[str]:
         *("-nodefaults", "-no-user-config", "-display", "none"),
         *("-machine", "q35,vmport=off,graphics=off"),
         *("-accel", accelerator),
-        *("-cpu", _EMULATED if made_of.emulated else "host,arch-capabilities=off"),
+        *("-cpu", _EMULATED if made_of.emulated else _OWN),
         *("-smp", str(made_of.processors), "-m", str(made_of.memory_mb)),
         *("-rtc", "base=utc,clock=host"),
         *("-object", "rng-random,filename=/dev/urandom,id=random"),

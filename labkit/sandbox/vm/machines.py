@@ -128,13 +128,8 @@ def _give_birth(machine: Machine) -> None:
 
 def _revive(machine: Machine) -> None:
     state = process.state(machine.folder)
-    if state in (process.PAUSED, process.FROZEN):
-        try:
-            process.wake(machine.folder)
-        except OSError:
-            process.end(machine.folder)
-        state = process.state(machine.folder)
-    if state != process.RUNNING:
+    awake = state in (process.PAUSED, process.FROZEN) and process.wake(machine.folder)
+    if state != process.RUNNING and not awake:
         process.end(machine.folder)
         _start(machine)
     within = warm.SECONDS_TO_BOOT[machine.sandbox.made_of.accelerator]

@@ -17,6 +17,8 @@ RUNNING, PAUSED, FROZEN, EXITED = "running", "paused", "frozen", "exited"
 
 _SECONDS_TO_START = 60
 _SECONDS_TO_END = 5
+# On a busy box; what is not awake by then is ended.
+_SECONDS_TO_WAKE = 30
 _PAUSE = 0.05
 
 
@@ -74,19 +76,25 @@ def state(folder: Path) -> str:
     if not pid(folder):
         return EXITED
     try:
-        with Monitor(folder, seconds=3) as monitor:
+        with Monitor(folder) as monitor:
             told = str(monitor.ask("query-status")["status"])
     except OSError:
         return FROZEN if pid(folder) else EXITED
     return told if told in (RUNNING, PAUSED) else PAUSED
 
 
-def wake(folder: Path) -> None:
-    """Let a machine go on that was paused, or whose process was stopped."""
-    if number := pid(folder):
+def wake(folder: Path) -> bool:
+    """Let a machine go on that was paused, or whose process was stopped; say whether it does."""
+    number = pid(folder)
+    if not number:
+        return False
+    try:
         os.kill(number, signal.SIGCONT)
-        with Monitor(folder) as monitor:
+        with Monitor(folder, seconds=_SECONDS_TO_WAKE) as monitor:
             monitor.ask("cont")
+    except OSError:
+        return False
+    return True
 
 
 def end(folder: Path) -> bool:
