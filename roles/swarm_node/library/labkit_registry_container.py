@@ -27,7 +27,7 @@ author: [labkit]
 EXAMPLES = r"""
 - name: Run the seat's registry
   labkit_registry_container:
-    {image: "registry:3.0.0", owner: student, renewed: false, names: [vm1, 192.0.2.11]}
+    {image: "registry:3.1.2", owner: student, renewed: false, names: [vm1, 192.0.2.11]}
 """
 RETURN = r"""
 """
