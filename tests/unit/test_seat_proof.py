@@ -129,7 +129,7 @@ def test_on_a_sound_wire_all_arrives_soon_and_nothing_is_left(wire: Wire) -> Non
 
     assert {one.outcome for pair in proof.said().values() for one in pair} == {"passed"}
     assert [one.detail for pair in proof.said().values() for one in pair if one.detail] == []
-    assert proof.seconds < 3
+    assert proof.seconds < 6, "on a box with nothing else to do it takes one"
     assert none_left(wire)
     labels = set(proof.counts["vm1"].sent["vm2"])
     assert labels == {"2377/tcp", "7946/tcp", "7946/udp", "4789/udp", "1500 bytes", "1450 bytes"}
