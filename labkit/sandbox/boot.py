@@ -50,10 +50,10 @@ def _is_up(machine: Found) -> bool:
     return has_banner(machine.address) and system_state(machine) in _BOOTED
 
 
-def has_banner(address: str, port: int = 22) -> bool:
+def has_banner(address: str, port: int = 22, seconds: float = 1) -> bool:
     """Return whether an SSH server introduces itself there."""
     try:
-        with socket.create_connection((address, port), timeout=1) as connection:
+        with socket.create_connection((address, port), timeout=seconds) as connection:
             return connection.recv(4) == b"SSH-"
     except OSError:
         return False

@@ -18,7 +18,7 @@ from labkit.sandbox.vm.wiring import LOOPBACK, SSH
 _BIRTH = Path(__file__).parent / "birth"
 _SECONDS_TO_RESTORE = 180
 _SECONDS_TO_BE_BORN = 120
-_SECONDS_TO_GREET = 60
+_SECONDS_TO_GREET = 90
 _PAUSE = 0.1
 
 _LET_IN = f"""set -e
@@ -139,8 +139,9 @@ def _revive(machine: Machine) -> None:
 def _await_ssh(machine: Machine) -> None:
     port = machine.forwards[SSH]
     deadline = time.monotonic() + _SECONDS_TO_GREET
-    # QEMU accepts for the machine before anybody there listens: only a banner is an answer.
-    while not boot.has_banner(LOOPBACK, port):
+    # QEMU accepts for the machine before anybody there listens: only a banner is an answer. An
+    # emulated one on a busy box takes seconds for it, and longer if asked again meanwhile.
+    while not boot.has_banner(LOOPBACK, port, seconds=_SECONDS_TO_GREET / 3):
         if time.monotonic() > deadline:
             raise ControllerError(
                 f"No SSH server answers for {machine.name} at {LOOPBACK}:{port}.",
