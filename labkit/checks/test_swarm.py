@@ -136,10 +136,10 @@ def test_the_swarms_nodes_are_ready_and_labelled(host: Host, machine: Machine) -
     if machine.inputs.get("swarm_node_state") != "joined" or machine.number > 1:
         pytest.skip("only the manager of a swarm that was asked for knows")
     listed = host.run("docker node inspect $(docker node ls -q)")
-    nodes = {
-        node["Description"]["Hostname"]: node
-        for node in (json.loads(listed.stdout) if listed.succeeded else [])
-    }
+    known = json.loads(listed.stdout) if listed.succeeded else []
+    # A machine that came back is listed twice; what it was before is down.
+    known.sort(key=lambda node: node["Status"]["State"] == "ready")
+    nodes = {node["Description"]["Hostname"]: node for node in known}
     wrong = [] if listed.succeeded else [listed.stderr]
     # Who is not in yet says so itself.
     for mate in (one for one in machine.seat_machines if one.hostname in nodes):

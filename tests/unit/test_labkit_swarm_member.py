@@ -124,6 +124,24 @@ def test_who_is_in_stays_in(known: dict[str, Any], state: str) -> None:
     assert member.enter(known, wished, dry=False) == {"changed": False, "node": "n1"}
 
 
+def node(name: str, hostname: str, state: str, role: str = "worker") -> dict[str, Any]:
+    described = {"Description": {"Hostname": hostname}, "Spec": {"Role": role}}
+    return {"ID": name, "Status": {"State": state}, **described}
+
+
+def test_what_a_machine_was_before_it_left_is_found_and_nothing_else() -> None:
+    listed = [
+        node("new", "vm2", "ready"),
+        node("old", "vm2", "down"),
+        node("twin", "vm2", "ready"),
+        node("off", "vm3", "down"),
+        node("boss", "vm2", "down", "manager"),
+    ]
+
+    assert membership.ghosts("new", listed) == ["old"]
+    assert membership.ghosts("gone", listed) == []
+
+
 def test_labels_are_added_to_those_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[Any] = []
     known = {"Version": {"Index": 7}, "Spec": {"Role": "worker", "Labels": {"mine": "1"}}}

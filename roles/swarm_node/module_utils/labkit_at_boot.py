@@ -64,7 +64,8 @@ def boot_changes(rules: list[Rule]) -> list[Change]:
     files = [*file_change(SCRIPT, script(rules), 0o755), *file_change(UNIT, SERVICE)]
     changes = [*files, *([Change("read units anew", ("systemctl", "daemon-reload"))] * bool(files))]
     if missing := [rule.what for rule in rules if run("sh", "-c", rule.test)[0]]:
-        changes.append(Change("; ".join(missing), (SCRIPT,)))
+        others = f", and {len(missing) - 1} more" if missing[1:] else ""
+        changes.append(Change(f"{missing[0]}{others}", (SCRIPT,)))
     if any(run("systemctl", asked, "--quiet", NAME)[0] for asked in ("is-enabled", "is-active")):
         changes.append(Change(f"start {NAME}", ("systemctl", "enable", "--now", NAME)))
     return changes

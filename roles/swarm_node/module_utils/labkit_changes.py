@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from ansible.module_utils.labkit_machine import run
 
+# A firewall's own tool may take seconds for each rule.
+PATIENCE = 300
+
 
 class Change(NamedTuple):
     """One alteration of the machine: a command to run, or a text to write to a path."""
@@ -34,7 +37,7 @@ def apply(change: Change) -> None:
         OSError: It could not be done; the message says what, and the answer.
     """
     if not change.path:
-        code, said = run(*change.command)
+        code, said = run(*change.command, seconds=PATIENCE)
         if code:
             raise OSError(f"cannot {change.what}: {said}")
     elif not change.text:

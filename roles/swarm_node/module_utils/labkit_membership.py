@@ -126,3 +126,24 @@ def label(node: str, labels: dict[str, str], *, dry: bool) -> bool:
         else:
             return True
     return False
+
+
+def ghosts(node: str, listed: list[dict[str, Any]]) -> list[str]:
+    """Return the nodes that this one was before it left and came back."""
+    names = {each["ID"]: each["Description"].get("Hostname") for each in listed}
+    return [
+        each["ID"]
+        for each in listed
+        if each["ID"] != node
+        and names[each["ID"]] == names.get(node)
+        and each["Status"]["State"] == "down"
+        and each["Spec"]["Role"] == "worker"
+    ]
+
+
+def forget_ghosts(node: str, *, dry: bool) -> bool:
+    """Take out of the list what a node was before; tell whether there was any."""
+    found = ghosts(node, ask("GET", "/nodes"))
+    for ghost in found if not dry else ():
+        ask("DELETE", f"/nodes/{ghost}?force=true")
+    return bool(found)
