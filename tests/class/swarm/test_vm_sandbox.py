@@ -182,11 +182,11 @@ def test_a_user_without_any_rights_runs_a_machine(pair: Virtual) -> None:
     sandbox = place.read(plan.sandbox_id(pair.directory))
     assert sandbox
     home = Path("/tmp") / f"labkit-nobody-{os.getpid()}"  # noqa: S108 - where anybody may go
-    shutil.copytree(place.images() / sandbox.image, home / "labkit" / "images" / sandbox.image)
-    subprocess.run(["chown", "-R", str(NOBODY), home], check=True)
     nobody = ("--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups")
     rights = ("--no-new-privs", "--bounding-set=-all", "--inh-caps=-all")
     try:
+        shutil.copytree(place.images() / sandbox.image, home / "labkit" / "images" / sandbox.image)
+        subprocess.run(["chown", "-R", str(NOBODY), home], check=True)
         done = subprocess.run(
             ["setpriv", *nobody, *rights, sys.executable, "-c", UNPRIVILEGED, sandbox.image],
             cwd=home,
