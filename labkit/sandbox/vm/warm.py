@@ -93,6 +93,9 @@ def _ensure(image: Path, made_of: Hardware, tell: Tell, kernel_within: float | N
             tell(f"it booted in {time.monotonic() - began:.0f} s; saving its state")
             save(draft)
             process.end(draft)
+            for left in draft.iterdir():
+                if left.name not in (DISK, STATE):
+                    left.unlink()
             draft.rename(folder)
             place.forget_older(folder, f"{_KIND}*")
         finally:
