@@ -29,6 +29,14 @@ def test_another_host_name_is_found_too() -> None:
     assert lines[1] == "192.0.2.12 zoe seat01-vm2 vm2"
 
 
+def test_an_own_name_on_the_loopback_becomes_a_comment_and_others_stay() -> None:
+    text = "127.0.0.1 localhost\n127.0.1.1\tvm.example seat01-vm1\n127.0.1.1 other\n"
+    once = settling.with_block(text, ["192.0.2.11 seat01-vm1 vm1"])
+
+    assert "\n# labkit, see above: 127.0.1.1\tvm.example seat01-vm1\n127.0.1.1 other\n" in once
+    assert settling.with_block(once, ["192.0.2.11 seat01-vm1 vm1"]) == once
+
+
 def test_an_address_that_is_a_name_nobody_knows_is_told() -> None:
     seat = [{"name": "vm1", "address": "nobody.invalid"}]
 
@@ -40,7 +48,7 @@ def test_the_block_beats_older_lines_and_writing_it_twice_changes_nothing() -> N
     once = settling.with_block(HOSTS, ["192.0.2.11 seat01-vm1"])
 
     assert once.index("192.0.2.11") < once.index("127.0.1.1")
-    assert once.endswith(HOSTS)
+    assert "\n127.0.0.1 localhost\n" in once
     assert settling.with_block(once, ["192.0.2.11 seat01-vm1"]) == once
     assert "192.0.2.11" not in settling.with_block(once, ["192.0.2.99 seat01-vm1"])
 

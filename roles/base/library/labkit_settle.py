@@ -42,6 +42,7 @@ files: {description: The files that changed., type: list, returned: success}
 
 BEGIN = "# BEGIN labkit: the machines of this seat"
 END = "# END labkit"
+INSTEAD = "# labkit, see above: "
 
 # The one switch that /usr/lib/apt/apt.systemd.daily asks before anything else,
 # for lists, downloads and unattended upgrades alike.
@@ -51,11 +52,18 @@ HANDS_OFF = "# Written by labkit.\npreserve_hostname: true\nmanage_etc_hosts: fa
 
 def with_block(text: str, lines: list[str]) -> str:
     """
-    Return /etc/hosts with the block as its head, where it beats a line for 127.0.1.1.
+    Return /etc/hosts with the block as its head; one from an earlier run is replaced.
 
-    A block from an earlier run is replaced.
+    A line for 127.0.1.1, which Debian's installer and images make, becomes a comment where it
+    names one of the block's machines: a program that asks for all addresses would get it first.
     """
     rest = re.sub(rf"{re.escape(BEGIN)}\n.*?{re.escape(END)}\n", "", text, flags=re.DOTALL)
+    names = {name for line in lines for name in line.split()[1:]}
+
+    def without(line: re.Match[str]) -> str:
+        return f"{INSTEAD}{line[0]}" if names & set(line[0].split()) else line[0]
+
+    rest = re.sub(r"^127\.0\.1\.1\s.*$", without, rest, flags=re.MULTILINE)
     return "\n".join([BEGIN, *lines, END, rest])
 
 
