@@ -148,6 +148,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    # The engine reads the folders of /etc/docker/certs.d as root; attendees look into them too.
+    os.umask(0o022)
     try:
         account = pwd.getpwnam(module.params["owner"])
     except KeyError:
