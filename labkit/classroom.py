@@ -65,8 +65,26 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
+class Depot:
+    """
+    The class's depot; its machine has no part in the class.
+
+    `url` is where the class's machines find it, as `http://address:port`; `local` tells that it
+    is this controller, to which no ssh leads.
+    """
+
+    machine: Machine
+    url: str
+    local: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Class:
-    """All machines of one inventory, in its order, and the names that `--limit` chose."""
+    """
+    All machines of one inventory, in its order, and the names that `--limit` chose.
+
+    The depot is none of the machines.
+    """
 
     directory: Path
     machines: tuple[Machine, ...]
@@ -74,6 +92,7 @@ class Class:
     extra_vars: Mapping[str, Any] = field(repr=False)
     vault_password_files: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
+    depot: Depot | None = None
 
     def seats(self) -> dict[str, list[dict[str, str]]]:
         """Return for each seat its machines in inventory order, as `{"name", "address"}`."""
@@ -109,8 +128,11 @@ def read_class(request: Request, run_directory: Path) -> Class:
             f"{request.inventory} holds no machine",
             "list the class's machines in a group [machines]",
         )
+    depot = _depot(reply["depot"], request)
     require_ssh((one.connection.ssh for one in machines), environment["PATH"])
     _refuse_wrong([(one.name, _wrong(one)) for one in machines])
+    if depot:
+        _refuse_wrong([(depot.machine.name, _wrong(depot.machine))])
     refuse_twins({one.name: one.connection for one in machines}, environment)
     return Class(
         request.directory,
@@ -119,6 +141,7 @@ def read_class(request: Request, run_directory: Path) -> Class:
         reply["extra_vars"],
         vaults,
         environment,
+        depot,
     )
 
 
@@ -195,6 +218,23 @@ def _machines(described: Iterable[Mapping[str, Any]], request: Request) -> Itera
             )
         counted[one["seat"]] = number = counted.get(one["seat"], 0) + 1
         yield Machine(one["name"], one["seat"], number, _connection(one, request), one["inputs"])
+
+
+def _depot(described: Mapping[str, Any] | None, request: Request) -> Depot | None:
+    if described is None:
+        return None
+    _refuse_wrong([(described["name"], [(wrong, SPECS) for wrong in described["wrong"]])])
+    local = described["connection_plugin"] in {"local", "ansible.builtin.local"}
+    address = described["inputs"]["depot_address"]
+    if local and (address in {described["name"], "localhost"} or address.startswith("127.")):
+        raise BadInput(
+            f"the depot {described['name']} is this controller, and {address} is no address at "
+            "which the class's machines find it",
+            "set depot_address to its address in the class's network",
+        )
+    plugin = "ssh" if local else described["connection_plugin"]
+    machine = next(iter(_machines([{**described, "connection_plugin": plugin}], request)))
+    return Depot(machine, described["url"], local)
 
 
 def _connection(described: Mapping[str, Any], request: Request) -> Connection:

@@ -71,6 +71,19 @@ class Source:
         grouped = "machines" in self.inventory.groups
         return list(self.inventory.get_hosts("machines" if grouped else "all:!depot"))
 
+    def depot(self) -> Host | None:
+        """
+        Return the host of group `depot`, None where there is none.
+
+        Raises:
+            AnsibleError: There are several.
+        """
+        hosts = list(self.inventory.get_hosts("depot")) if "depot" in self.inventory.groups else []
+        if len(hosts) > 1:
+            names = ", ".join(host.name for host in hosts)
+            raise AnsibleError(f"group depot has {names}, but a class has one depot")
+        return hosts[0] if hosts else None
+
     def describe(self, host: Host, defaults: Mapping[str, Any], specs: Specs) -> dict[str, Any]:
         """Return one machine's seat, connection and inputs, templated, and what is wrong."""
         own = self.variables.get_vars(host=host)
@@ -219,7 +232,9 @@ def role_defaults(loader: DataLoader, roles: Iterable[Path]) -> dict[str, Any]:
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return `{"machines": [...], "chosen": [...], "extra_vars": {...}}` for a request.
+    Return `{"machines": [...], "depot": {...}, "chosen": [...], "extra_vars": {...}}`.
+
+    `depot` is described as a machine is, and None where the class has none.
 
     Raises:
         AnsibleError: The inventory, a variable file, a vault or the limit is wrong.
@@ -229,12 +244,21 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     defaults = role_defaults(source.loader, roles)
     defaults |= {name: option["default"] for name, option in VERIFY.items()}
     specs = read_specs(source.loader, roles) | {"verify": VERIFY}
+    depot = (host := source.depot()) and source.describe(host, defaults, specs)
+    if depot and not depot["wrong"]:
+        defaults["preflight_depot"] = depot["url"] = _url_of(depot["inputs"])
     machines = [source.describe(host, defaults, specs) for host in source.machines()]
     return {
         "machines": machines,
+        "depot": depot,
         "chosen": source.choose(request["limit"], machines),
         "extra_vars": source.variables.extra_vars,
     }
+
+
+def _url_of(depot: Mapping[str, Any]) -> str:
+    address = str(depot["depot_address"])
+    return f"http://{f'[{address}]' if ':' in address else address}:{depot['depot_port']}"
 
 
 def words(error: BaseException) -> str:

@@ -47,7 +47,7 @@ SETTINGS = (
     # An inventory may be a folder; what labkit itself keeps in there lists no machines.
     Setting(
         "ANSIBLE_INVENTORY_IGNORE_REGEX",
-        r"^(known_hosts|logins\.csv|engine\.lock\.json|registry-ca\.(crt|key))(\.old|~)?$",
+        r"^(known_hosts|logins\.csv|engine\.lock\.json|registry-ca\.(crt|key)|images\.lock\.yml)(\.old|~)?$",
         "ignore_patterns",
         ("inventory",),
     ),
