@@ -166,15 +166,19 @@ def _offer(typed: str, names: Iterable[str]) -> list[str]:
 
 FILE = click.Path(path_type=Path)
 EXISTING = click.Path(path_type=Path, exists=True, dir_okay=False)
+LIMIT = click.option(
+    "-l",
+    "--limit",
+    metavar="PATTERN",
+    shell_complete=_offer_machines,
+    help="Only these machines, seats or groups.",
+)
+RETRY_FAILED = click.option(
+    "--retry-failed", is_flag=True, help="Only machines that the latest run left not ready."
+)
 CLASS_OPTIONS = (
     click.option("-i", "--inventory", type=FILE, required=True, help="The class's inventory."),
-    click.option(
-        "-l",
-        "--limit",
-        metavar="PATTERN",
-        shell_complete=_offer_machines,
-        help="Only these machines, seats or groups.",
-    ),
+    LIMIT,
     click.option("-e", "--extra-vars", multiple=True, metavar="VARS", help="Variables, or @file."),
     click.option(
         "-f",
@@ -200,9 +204,7 @@ CLASS_OPTIONS = (
         is_flag=True,
         help="Ask for the vault's password.",
     ),
-    click.option(
-        "--retry-failed", is_flag=True, help="Only machines that the latest run left not ready."
-    ),
+    RETRY_FAILED,
     click.option("--plain", is_flag=True, help="One line per event, also on a terminal."),
     click.option("--json", "as_json", is_flag=True, help="One JSON object per line."),
     click.option(
@@ -305,6 +307,63 @@ def guide(guide: Path | None, html: Path | None) -> int:
 
 
 @labkit.group()
+def depot() -> None:
+    """Have a class download images, packages and modules once: from a machine of its own."""
+
+
+def about_the_depot(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say whose depot is meant, which is one machine."""
+    for option in reversed(CLASS_OPTIONS):
+        command = command if option in {LIMIT, RETRY_FAILED} else option(command)
+    return command
+
+
+@depot.command("up")
+@about_the_depot
+@click.option("-C", "--check", is_flag=True, help="Only say what would change.")
+@click.option("-D", "--diff", is_flag=True, help="Show how files change.")
+def depot_up(**given: Any) -> int:
+    """
+    Make the machine of the inventory's group [depot] the class's depot.
+
+    Installs its services, starts them, and proves that each answers. It needs no Docker engine.
+    """
+    _require_ansible()
+    from labkit.depot.service import Options, up
+
+    with _show(given, "depot up", "depot-up") as show:
+        options = Options(given["check"], given["diff"], given["forks"])
+        return _told(up(_request(given), options, show), f"labkit depot up -i {given['inventory']}")
+
+
+@depot.command("status")
+@about_the_depot
+def depot_status(**given: Any) -> int:
+    """Tell what the depot holds, what this class lacks there, and what it served."""
+    _require_ansible()
+    from labkit.depot.lines import lines
+    from labkit.depot.status import status as look
+
+    found = look(_request(given))
+    click.echo(json.dumps(asdict(found)) if given["as_json"] else "\n".join(lines(found)))
+    return NOT_READY if found.missing or not found.serves else OK
+
+
+@depot.command("down")
+@about_the_depot
+@click.option("-C", "--check", is_flag=True, help="Only say what would change.")
+@click.option("-D", "--diff", is_flag=True, help="Show how files change.")
+def depot_down(**given: Any) -> int:
+    """Take the depot away with all that it holds, and everything that points to it."""
+    _require_ansible()
+    from labkit.depot.service import Options, down
+
+    options = Options(given["check"], given["diff"], given["forks"])
+    verdicts = down(_request(given), options, lambda verb: _show(given, verb))
+    return _told(verdicts, f"labkit depot down -i {given['inventory']}")
+
+
+@labkit.group()
 def sandbox() -> None:
     """Make a disposable class on this machine, to try labkit with."""
 
@@ -329,9 +388,8 @@ DIRECTORY = click.argument("directory", type=FILE, default="sandbox")
     help="Containers that play machine, or virtual machines with kernels of their own.  "
     "[default: docker]",
 )
-def up(
-    directory: Path, seats: int, machines_per_seat: int, release: str | None, backend: str | None
-) -> int:
+@click.option("--depot", is_flag=True, help="One machine more, to become the class's depot.")
+def up(**given: Any) -> int:
     """
     Make the machines, and an ordinary class folder DIRECTORY for them [default: sandbox].
 
@@ -345,17 +403,20 @@ def up(
     began = time.monotonic()
     with _steps() as steps:
         box.up(
-            directory,
-            seats=seats,
-            machines_per_seat=machines_per_seat,
-            release=release,
-            backend=backend,
+            given["directory"],
+            seats=given["seats"],
+            machines_per_seat=given["machines_per_seat"],
+            release=given["release"],
+            backend=given["backend"],
+            depot=given["depot"],
             tell=steps.tell,
         )
-    click.echo(
-        f"{seats * machines_per_seat} machines are up after {time.monotonic() - began:.0f} s. Next:"
-    )
-    click.echo(f"  labkit provision -i {directory}/class.ini")
+    machines = given["seats"] * given["machines_per_seat"]
+    click.echo(f"{machines} machines are up after {time.monotonic() - began:.0f} s. Next:")
+    inventory = f"{given['directory']}/class.ini"
+    if given["depot"]:
+        click.echo(f"  labkit depot up -i {inventory} && labkit depot seed -i {inventory}")
+    click.echo(f"  labkit provision -i {inventory}")
     return OK
 
 
@@ -418,7 +479,7 @@ def _request(given: dict[str, Any]) -> "Request":
     key = given["private_key"]
     return Request(
         inventory=given["inventory"].absolute(),
-        limit=given["limit"],
+        limit=given.get("limit"),
         extra_vars=given["extra_vars"],
         user=given["user"],
         private_key=str(key.absolute()) if key else None,
@@ -452,16 +513,10 @@ def _show(given: dict[str, Any], verb: str, recorded_as: str | None = None) -> "
     return LiveBoard(Console(highlight=False, emoji=False), title, usual)
 
 
-def _finish(verdicts: "list[Progress]", given: dict[str, Any], verb: str) -> int:
+def _told(verdicts: "list[Progress]", again: str) -> int:
     from labkit.verdicts import GOOD, State
 
-    again = f"labkit {verb} -i {given['inventory']} --retry-failed"
-    if given.get("rehearse"):
-        again += f" --rehearse={given['rehearse']}"
     states = {one.state for one in verdicts}
-    if not verdicts:
-        click.echo("nothing to retry: the latest run left every machine ready", err=True)
-        return OK
     if State.INTERRUPTED in states:
         click.echo(f"interrupted; to go on where it stopped: {again}", err=True)
         return INTERRUPTED
@@ -469,3 +524,13 @@ def _finish(verdicts: "list[Progress]", given: dict[str, Any], verb: str) -> int
         return OK
     click.echo(f"to try only the others again: {again}", err=True)
     return NOT_READY
+
+
+def _finish(verdicts: "list[Progress]", given: dict[str, Any], verb: str) -> int:
+    again = f"labkit {verb} -i {given['inventory']} --retry-failed"
+    if given.get("rehearse"):
+        again += f" --rehearse={given['rehearse']}"
+    if not verdicts:
+        click.echo("nothing to retry: the latest run left every machine ready", err=True)
+        return OK
+    return _told(verdicts, again)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from labkit.applied import Fingerprints
+from labkit.arguments import dry_arguments, playbook_arguments
 from labkit.classroom import Class, Machine, Request, read_class
 from labkit.display import Show
 from labkit.events import Event, Kind
@@ -220,16 +221,6 @@ def _arguments(
     scratch: Path,
     handed: Path,
 ) -> Sequence[str]:
-    arguments = ["-e", f"@{handed}"]
-    for file in vaults:
-        arguments += ["--vault-password-file", file]
-    for option, secret in (
-        ("connection", request.connection_password),
-        ("become", request.become_password),
-    ):
-        if secret is not None:
-            kept = secret_file(scratch, f"{option}-password", secret)
-            arguments += [f"--{option}-password-file", str(kept)]
-    arguments += ["--tags", options.tags] if options.tags else []
-    arguments += ["--check"] if options.check else []
-    return [*arguments, "--diff"] if options.diff else arguments
+    told = playbook_arguments(request, vaults, scratch, handed)
+    tags = ["--tags", options.tags] if options.tags else []
+    return [*told, *tags, *dry_arguments(check=options.check, diff=options.diff)]

@@ -19,13 +19,15 @@ def up(  # noqa: PLR0913 - each is an option of the command line
     machines_per_seat: int,
     release: str | None = None,
     backend: str | None = None,
+    depot: bool = False,
     tell: Tell,
 ) -> None:
     """
     Make a class of bare machines and its folder, or what is missing of them.
 
     The release is Debian's name for it. Machines that are there keep the one they have, and
-    stay what they are made of: containers ("docker"), or virtual machines ("qemu").
+    stay what they are made of: containers ("docker"), or virtual machines ("qemu"). `depot`
+    adds a machine that can become the class's depot, which stays once it is there.
 
     Raises:
         BadInput: The counts or the directory will not do; nothing was touched.
@@ -37,9 +39,23 @@ def up(  # noqa: PLR0913 - each is an option of the command line
             f"The sandbox's machines are of the kind {there}, not {backend}.",
             hint="Run `labkit sandbox down` first, or leave --backend out.",
         )
-    raise_up = virtual.up if (there or backend) == VIRTUAL else lifecycle.up
-    raise_up(
-        directory, seats=seats, machines_per_seat=machines_per_seat, release=release, tell=tell
+    if (there or backend) == VIRTUAL:
+        if depot:
+            raise BadInput(
+                "A sandbox of virtual machines has no depot.",
+                hint="Leave --depot out, or make the machines of containers.",
+            )
+        virtual.up(
+            directory, seats=seats, machines_per_seat=machines_per_seat, release=release, tell=tell
+        )
+        return
+    lifecycle.up(
+        directory,
+        seats=seats,
+        machines_per_seat=machines_per_seat,
+        release=release,
+        depot=depot,
+        tell=tell,
     )
 
 

@@ -18,7 +18,13 @@ HEADER = "# Written by `labkit sandbox up`; the next `up` writes it again, `down
 KEY = "id_ed25519"
 _OWN_FILES = (KEY, f"{KEY}.pub", "known_hosts", "known_hosts.old", "class.ini", ".gitignore")
 # What labkit itself keeps beside an inventory: of a class that is gone, nobody needs it.
-_OF_THE_CLASS = ("logins.csv", "engine.lock.json", "registry-ca.crt", "registry-ca.key")
+_OF_THE_CLASS = (
+    "logins.csv",
+    "engine.lock.json",
+    "registry-ca.crt",
+    "registry-ca.key",
+    "images.lock.yml",
+)
 
 
 def check(directory: Path) -> None:
@@ -41,20 +47,22 @@ def check(directory: Path) -> None:
 Host = tuple[str, str, str, Mapping[str, object]]
 
 
-def write_class(directory: Path, machines: Iterable[Host]) -> str:
+def write_class(directory: Path, machines: Iterable[Host], depot: str = "") -> str:
     """
     Write the inventory and a key pair; return the public key.
+
+    `depot` is the address of the class's depot, if it has one.
 
     Raises:
         ControllerError: ssh-keygen is missing or failed.
     """
     directory.mkdir(parents=True, exist_ok=True)
     _write(directory / ".gitignore", "*\n")
-    _write(directory / "class.ini", inventory(machines))
+    _write(directory / "class.ini", inventory(machines, depot))
     return _ensure_key(directory / KEY)
 
 
-def inventory(machines: Iterable[Host]) -> str:
+def inventory(machines: Iterable[Host], depot: str = "") -> str:
     """Return the text of class.ini."""
     hosts = "".join(
         f"{name} ansible_host={address} seat={seat}{_variables(more)}\n"
@@ -62,8 +70,11 @@ def inventory(machines: Iterable[Host]) -> str:
     )
     # Two pairs of quotes: Ansible takes off the outer, ssh the inner, and a path may hold a space.
     known_hosts = "'UserKnownHostsFile=\"{{ inventory_dir }}/known_hosts\"'"
+    one_more = f"[depot]\ndepot ansible_host={depot}\n\n" if depot else ""
+    # The depot is no machine of the class, but is reached as they are.
+    group = "all" if depot else "machines"
     return (
-        f"[machines]\n{hosts}\n[machines:vars]\nansible_user={ACCOUNT}\n"
+        f"[machines]\n{hosts}\n{one_more}[{group}:vars]\nansible_user={ACCOUNT}\n"
         f"ansible_ssh_private_key_file={{{{ inventory_dir }}}}/{KEY}\n"
         f"ansible_ssh_common_args=-o StrictHostKeyChecking=accept-new -o {known_hosts}\n"
         # Else plain Ansible could not become the attendee, for want of setfacl on a bare machine.
@@ -77,14 +88,17 @@ def _variables(more: Mapping[str, object]) -> str:
 
 
 def write_inputs(
-    directory: Path, inputs: Mapping[str, Mapping[str, Any]], tell: Callable[[str], None]
+    directory: Path,
+    inputs: Mapping[str, Mapping[str, Any]],
+    tell: Callable[[str], None],
+    group: str = "machines",
 ) -> None:
     """
-    Write the roles' inputs that this box forces, a file a role.
+    Write the roles' inputs that this box forces on a group of hosts, a file a role.
 
     A file that somebody else wrote stays as it is; we say what it ought to hold.
     """
-    folder = directory / "group_vars" / "machines"
+    folder = directory / "group_vars" / group
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.glob("*.yml"):
         if _is_ours(path) and path.stem not in inputs:
@@ -116,15 +130,15 @@ def remove(directory: Path) -> None:
     """Remove what belongs to the sandbox's class, and the directory if nothing else is in it."""
     if not _is_ours(directory / "class.ini"):
         return
-    inputs = directory / "group_vars" / "machines"
-    for path in inputs.glob("*.yml"):
+    groups = [directory / "group_vars" / name for name in ("machines", "depot")]
+    for path in (path for inputs in groups for path in inputs.glob("*.yml")):
         if _is_ours(path):
             path.unlink()
     shutil.rmtree(directory / ".labkit", ignore_errors=True)
     # class.ini, which says that the folder is ours, goes last but one.
     for name in (*_OF_THE_CLASS, *_OWN_FILES):
         (directory / name).unlink(missing_ok=True)
-    for folder in (inputs, inputs.parent, directory):
+    for folder in (*groups, directory / "group_vars", directory):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 

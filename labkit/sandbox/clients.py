@@ -30,6 +30,12 @@ def read_npm(listing: str, authorities: str) -> str:
     return "".join(f"{key}={value}\n" for key, value in (kept | {"cafile": authorities}).items())
 
 
+def npm_registry() -> str:
+    """Return the registry that the box's own npm asks, "" where it has none to name to others."""
+    listing = _ask("npm", "config", "ls", "--json")
+    return _usable(json.loads(listing) if listing else {}).get("registry", "")
+
+
 def go_env() -> str:
     """Return Go's settings file for an image, with the module proxy of the box's Go."""
     return read_go(_ask("go", "env", "-json", *_GO_SETTINGS), os.environ)

@@ -23,6 +23,16 @@ def add_mirror(forced: Inputs, registry: str) -> None:
     forced.setdefault("docker_engine", {}).update(mirror)
 
 
+def depot(registry: str, npm: str) -> Inputs:
+    """Return what a depot asks instead of Docker Hub ("address:port", if so) and of npm's own."""
+    of_depot: dict[str, Any] = {}
+    if registry:
+        of_depot["depot_upstreams"] = {"docker.io": f"http://{registry}"}
+    if npm:
+        of_depot["depot_npm_upstream"] = npm
+    return {"depot": of_depot} if of_depot else {}
+
+
 def tell_of_stand_ins(registry: str, names: Iterable[str], tell: Callable[[str], None]) -> None:
     """Say for which images there are stand-ins, and why."""
     asked = box.stand_ins_are_asked_for()

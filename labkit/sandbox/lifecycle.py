@@ -14,6 +14,7 @@ from labkit.sandbox import (
     boot,
     box,
     classfolder,
+    clients,
     engine,
     image,
     inputs,
@@ -30,13 +31,20 @@ from labkit.sandbox.upload import Registry
 Tell = Callable[[str], None]
 
 
-def up(
-    directory: Path, *, seats: int, machines_per_seat: int, release: str | None = None, tell: Tell
+def up(  # noqa: PLR0913 - each is an option of the command line
+    directory: Path,
+    *,
+    seats: int,
+    machines_per_seat: int,
+    release: str | None = None,
+    depot: bool = False,
+    tell: Tell,
 ) -> None:
     """
     Make a class of bare machines and its folder, or what is missing of them.
 
-    The release is Debian's name for it; machines that are there keep the one they have.
+    The release is Debian's name for it; machines that are there keep the one they have, and a
+    depot that is there stays.
 
     Raises:
         BadInput: The counts or the directory will not do; nothing was touched.
@@ -47,16 +55,23 @@ def up(
     client = engine.connect()
     sandbox = plan.sandbox_id(directory)
     present = machines.find(client, sandbox)
+    depot = depot or any(one.name == plan.DEPOT for one in present)
     _refuse_to_shrink(present, planned)
     release = _release(present, release)
     found = box.look()
     tag = image.ensure_image(client, release, reaches_hub=found.reaches_hub, tell=tell)
     subnet = network.ensure_network(client, sandbox)
     public_key = classfolder.write_class(
-        directory, [(one.name, one.seat, one.address(subnet), {}) for one in planned]
+        directory,
+        [(one.name, one.seat, one.address(subnet), {}) for one in planned],
+        plan.depot().address(subnet) if depot else "",
     )
     forced = _inputs_for(client, found, sandbox, subnet, tell)
     classfolder.write_inputs(directory, forced, tell)
+    if depot:
+        of_depot = inputs.depot(registry.find_registry(sandbox), clients.npm_registry())
+        classfolder.write_inputs(directory, of_depot, tell, group=plan.DEPOT)
+        planned = [*planned, plan.depot()]
     tell(f"starting the machines in {subnet}: {len(planned)}")
     if machines.raise_inotify_limit(len(planned)):
         tell("raised this box's limit fs.inotify.max_user_instances for so many machines")
@@ -114,7 +129,7 @@ def down(directory: Path, tell: Tell) -> None:
 
 
 def _refuse_to_shrink(present: list[machines.Found], planned: list[plan.PlannedMachine]) -> None:
-    wanted = {machine.name for machine in planned}
+    wanted = {machine.name for machine in planned} | {plan.DEPOT}
     surplus = [machine.name for machine in present if machine.name not in wanted]
     if surplus:
         raise BadInput(

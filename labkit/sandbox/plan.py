@@ -17,6 +17,7 @@ MOST_SEATS = 24
 MOST_MACHINES_PER_SEAT = 9
 
 LABEL = "labkit.sandbox"
+DEPOT = "depot"
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,11 @@ def machines(seats: int, machines_per_seat: int) -> list[PlannedMachine]:
         for seat in range(1, seats + 1)
         for machine in range(1, machines_per_seat + 1)
     ]
+
+
+def depot() -> PlannedMachine:
+    """Return the class's depot: a machine of no seat, at the first address after the box's own."""
+    return PlannedMachine(DEPOT, "", 2)
 
 
 def _check_count(what: str, count: int, most: int) -> None:

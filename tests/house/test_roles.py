@@ -102,9 +102,12 @@ def test_an_own_module_has_one_owner() -> None:
 
 
 def test_provisioning_composes_every_role() -> None:
+    # The depot takes no part in the class: it has a playbook of its own, and that alone.
     named = composed(ROOT / "playbooks" / "provision.yml")
+    depots = composed(ROOT / "playbooks" / "depot.yml")
 
-    assert sorted(named) == [role.name for role in ROLES]
+    assert depots == ["depot"]
+    assert sorted(named + depots) == [role.name for role in ROLES]
 
 
 def test_a_role_carries_its_name_as_its_tag() -> None:

@@ -43,9 +43,7 @@ def installed(*patterns: str) -> list[str]:
     """Return the names of installed packages that match."""
     form = "--showformat=${Package} ${Status}\n"
     done = run("dpkg-query", "--show", form, *patterns)
-    return [
-        line.split()[0] for line in done.stdout.splitlines() if line.endswith(" ok installed")
-    ]
+    return [line.split()[0] for line in done.stdout.splitlines() if line.endswith(" ok installed")]
 
 
 def noted() -> list[str]:

@@ -37,13 +37,8 @@ restarted: {description: "Units that were started, or restarted.", type: list, r
 
 # It tells a depot's folder from any other that somebody named by mistake.
 MARK = ".labkit-depot"
-# Folder → owner. The store is seeded by root, and only read by the registry.
-FOLDERS = {
-    "store": "root",
-    "through": "docker-registry",
-    "packages": "www-data",
-    "log": "root",
-}
+# Folder → owner, where a service writes to it; to whom the store belongs its seeding decides.
+FOLDERS = {"store": "", "through": "docker-registry", "packages": "www-data", "log": ""}
 RUN = Path("/run/labkit-depot")
 ACTIVE = {"active", "activating", "reloading"}
 
@@ -83,7 +78,7 @@ def missing_folders(directory: Path) -> list[str]:
     return [
         name
         for name, owner in FOLDERS.items()
-        if not (directory / name).is_dir() or (directory / name).owner() != owner
+        if not (directory / name).is_dir() or (owner and (directory / name).owner() != owner)
     ]
 
 
@@ -93,7 +88,8 @@ def make_folders(directory: Path) -> None:
     (directory / MARK).touch()
     for name, owner in FOLDERS.items():
         (directory / name).mkdir(mode=0o755, exist_ok=True)
-        shutil.chown(directory / name, owner)
+        if owner:
+            shutil.chown(directory / name, owner)
 
 
 def refused() -> str:
