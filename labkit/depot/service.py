@@ -23,6 +23,7 @@ from labkit.verdicts import PROVISIONED, Progress, State
 
 # The roles that point a machine to the depot; without one, they take back what they did.
 POINTERS = "preflight,base,docker_engine,sample_apps"
+NO_DEPOT = {"preflight_depot": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def _forget(request: Request, options: Options, show: Callable[[str], Show]) -> 
         names = [one.name for one in known.machines if one.name in met]
     if not names:
         return []
-    none = json.dumps({"preflight_depot": ""})
+    none = json.dumps(NO_DEPOT)
     without = replace(request, limit=",".join(names), extra_vars=(*request.extra_vars, none))
     how = Provision(
         tags=POINTERS,
@@ -111,10 +112,10 @@ def _play(request: Request, options: Options, show: Show, state: str) -> list[Pr
         )
         record = stack.enter_context(Record(known.directory, verb, dry=options.check))
         run = Run([depot], known.directory / "known_hosts", record, show)
-        return _follow(run, play, _settled(options, state))
+        return _follow(run, play, settled(options, state))
 
 
-def _settled(options: Options, state: str) -> State:
+def settled(options: Options, state: str) -> State:
     """Return the depot's verdict once its playbook came to its end."""
     if options.check:
         return State.DRY_RUN

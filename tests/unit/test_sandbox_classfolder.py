@@ -92,3 +92,23 @@ def test_removing_keeps_what_is_not_the_sandboxs(tmp_path: Path) -> None:
     classfolder.remove(tmp_path)
 
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_depot_is_in_a_group_of_its_own_and_reached_like_the_others(tmp_path: Path) -> None:
+    classfolder.write_class(tmp_path, MACHINES, "198.18.7.2")
+    text = (tmp_path / "class.ini").read_text()
+
+    assert "[depot]\ndepot ansible_host=198.18.7.2\n" in text
+    assert "[all:vars]\nansible_user=" in text
+    assert "depot" not in classfolder.inventory(MACHINES)
+
+
+def test_a_depots_inputs_come_and_go_with_the_sandbox(tmp_path: Path) -> None:
+    folder = tmp_path / "sandbox"
+    classfolder.write_class(folder, MACHINES, "198.18.7.2")
+    inputs = {"depot": {"depot_upstreams": {"docker.io": "http://198.18.7.1:5000"}}}
+    classfolder.write_inputs(folder, inputs, told_nothing, group="depot")
+
+    assert "198.18.7.1:5000" in (folder / "group_vars/depot/depot.yml").read_text()
+    classfolder.remove(folder)
+    assert not folder.exists()

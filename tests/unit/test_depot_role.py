@@ -1,0 +1,126 @@
+"""The role depot: its configuration as it is written, and its modules' decisions."""
+
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jinja2
+import pytest
+import yaml
+
+ROLE = Path(__file__).parents[2] / "roles" / "depot"
+services = SimpleNamespace(**runpy.run_path(str(ROLE / "library/labkit_depot_services.py")))
+proof = SimpleNamespace(**runpy.run_path(str(ROLE / "library/labkit_depot_proof.py")))
+packages = SimpleNamespace(**runpy.run_path(str(ROLE / "library/labkit_depot_packages.py")))
+OWN = "https://npm.example"
+
+
+def rendered(template: str, **given: Any) -> str:
+    inputs = yaml.safe_load((ROLE / "defaults/main.yml").read_text())
+    internals = {
+        "__depot_settings": "/etc/labkit-depot",
+        "__depot_run": "/run/labkit-depot",
+        "__depot_store_port": 5081,
+        "__depot_through_port": 5082,
+        "__depot_hub": inputs["depot_upstreams"]["docker.io"],
+        "__depot_npm_own": OWN,
+        "__depot_npm": OWN,
+    }
+    folder = jinja2.FileSystemLoader(ROLE / "templates")
+    environment = jinja2.Environment(
+        loader=folder,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - no page, but nginx and YAML
+    )
+    return environment.get_template(template).render({**inputs, **internals, **given})
+
+
+def test_nginx_listens_and_answers_as_the_inputs_say() -> None:
+    text = rendered("nginx.conf.j2", depot_port=1234, depot_proxy_port=4321)
+
+    assert "listen 1234;" in text
+    assert "listen 4321;" in text
+    assert "allow 10.0.0.0/8;" in text
+    assert text.index("allow fe80::/10;") < text.index("deny all;")
+    assert '"download.docker.com" https;' in text
+
+
+def test_nothing_but_reading_is_allowed_anywhere() -> None:
+    for template, passes in (("nginx.conf.j2", 1), ("npm.conf.j2", 1), ("packages.conf.j2", 1)):
+        assert rendered(template).count("limit_except GET HEAD { deny all; }") == passes
+
+
+def test_modules_are_said_to_lie_at_the_depot_whoever_names_them() -> None:
+    assert rendered("npm.conf.j2").count("sub_filter ") == 1
+    mirror = rendered("npm.conf.j2", __depot_npm="https://mirror.example/npm")
+
+    assert f'sub_filter "{OWN}/" "http://$http_host/npm/";' in mirror
+    assert 'sub_filter "https://mirror.example/npm/" "http://$http_host/npm/";' in mirror
+
+
+def test_the_store_cannot_be_written_to_and_the_other_asks_upstream() -> None:
+    store = yaml.safe_load(rendered("store.yml.j2"))
+    through = yaml.safe_load(rendered("through.yml.j2", __depot_hub="http://198.18.7.1:5000"))
+
+    assert store["storage"]["maintenance"]["readonly"]["enabled"] is True
+    assert "proxy" not in store
+    assert through["proxy"]["remoteurl"] == "http://198.18.7.1:5000"
+    assert {one["http"]["addr"].split(":")[0] for one in (store, through)} == {"127.0.0.1"}
+
+
+def test_every_template_is_written_to_some_path() -> None:
+    named = (ROLE / "vars/main.yml").read_text()
+
+    assert [one.name for one in (ROLE / "templates").iterdir() if one.name not in named] == []
+
+
+def test_only_a_file_whose_text_differs_is_stale(tmp_path: Path) -> None:
+    (tmp_path / "same").write_text("x")
+    files = {str(tmp_path / "same"): "x", str(tmp_path / "new"): "y"}
+
+    assert services.stale(files) == {str(tmp_path / "new"): "y"}
+    services.write(files)
+    assert services.stale(files) == {}
+
+
+def test_a_folder_of_somebody_elses_is_told_from_a_depots(tmp_path: Path) -> None:
+    assert not services.is_foreign(tmp_path / "nowhere")
+    assert not services.is_foreign(tmp_path)
+    (tmp_path / "theirs").touch()
+    assert services.is_foreign(tmp_path)
+    (tmp_path / services.MARK).touch()
+    assert not services.is_foreign(tmp_path)
+
+
+def test_only_labkits_own_answer_is_a_depots() -> None:
+    assert proof.is_depot(b'{"labkit": "depot", "proxy_port": 3142}')
+    assert not any(proof.is_depot(one) for one in (b"", b"<html>", b"[]", b'{"labkit": "x"}'))
+
+
+def test_what_does_not_come_true_in_time_is_named() -> None:
+    proofs = {"so": ("unit", lambda: True), "not so": ("unit", lambda: False)}
+
+    assert proof.silent(proofs, 0) == ["not so"]
+
+
+def test_what_was_installed_is_remembered_over_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = packages.install.__globals__
+    monkeypatch.setitem(noted, "NOTED", tmp_path / "depot" / "installed.json")
+    monkeypatch.setitem(noted, "UNITS", tmp_path)
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setitem(noted, "apt", lambda _, *words: asked.append(words) or "")
+    monkeypatch.setitem(
+        noted, "run", lambda *_: SimpleNamespace(stdout="nginx install ok installed")
+    )
+
+    assert packages.install(["nginx"], 0) == ""
+    assert (tmp_path / "nginx.service").readlink() == Path("/dev/null")
+    assert packages.noted() == ["nginx"]
+    assert packages.remove(packages.noted(), 0) == ""
+    assert not (tmp_path / "nginx.service").is_symlink()
+    assert not (tmp_path / "depot").exists()
+    assert [words[0] for words in asked] == ["update", "install", "purge"]
