@@ -67,3 +67,10 @@ def test_the_roles_that_point_to_a_depot_are_there() -> None:
 
     assert all((roles / one).is_dir() for one in service.POINTERS.split(","))
     assert json.loads(json.dumps(service.NO_DEPOT)) == {"preflight_depot": ""}
+
+
+def test_virtual_machines_have_no_depot(labkit: Labkit) -> None:
+    said = labkit("sandbox", "up", "box", "--backend", "qemu", "--depot")
+
+    assert said.returncode == 2
+    assert "--depot" in said.stderr
