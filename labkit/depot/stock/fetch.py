@@ -1,4 +1,4 @@
-"""Blobs on their way from a registry into the store: several at once, each going on where it ended."""
+"""A blob on its way from a registry into the store, going on where it ended."""
 
 import http.client
 import os
@@ -7,7 +7,7 @@ import threading
 
 from labkit.depot.stock.names import Name
 from labkit.depot.stock.registry import Registry, RegistryError
-from labkit.depot.stock.store import CHUNK, Store, digest_of, told_when_full
+from labkit.depot.stock.store import CHUNK, Store, digest_of, told_when_full, write
 from labkit.depot.stock.told import Teller
 from labkit.depot.stock.upstream import Blob
 from labkit.errors import LabkitError
@@ -73,17 +73,16 @@ class Fetch:
         begins = BEGINS.match(answer.headers.get("Content-Range") or "")
         more = answer.status == PARTIAL_CONTENT and begins and int(begins[1]) == had
         with told_when_full():
-            file = self._file.open("ab" if more else "wb")
+            file = self._file.open("ab" if more else "wb", buffering=0)
         with file:
             self._count(had if more else 0)
             while self._counted < self._blob.size and (chunk := answer.read(CHUNK)):
                 if self._stop.is_set():
                     raise Stopped
                 with told_when_full():
-                    file.write(chunk)
+                    write(file, chunk)
                 self._count(self._counted + len(chunk))
             with told_when_full():
-                file.flush()
                 os.fsync(file.fileno())
         if self._counted < self._blob.size:
             raise http.client.IncompleteRead(b"", self._blob.size - self._counted)

@@ -1,11 +1,12 @@
 """
-The depot's store, as files: https://distribution.github.io/distribution/ calls it the storage layout.
+The depot's store, as the files of a registry, which calls it its storage layout.
 
 Why labkit writes it itself: docs/decisions/0014-seeding-writes-the-registrys-files.md
 """
 
 import errno
 import hashlib
+import io
 import json
 import os
 import pwd
@@ -185,6 +186,13 @@ def digest_of(file: Path, told: Callable[[int], None] = lambda _count: None) -> 
             digest.update(chunk)
             told(len(chunk))
     return f"sha256:{digest.hexdigest()}"
+
+
+def write(file: io.RawIOBase, data: bytes) -> None:
+    """Write all of it, with no buffer that would be left over, and fail again, at the close."""
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) or 0 :]
 
 
 def children(body: bytes) -> tuple[list[str], list[Blob]]:

@@ -25,7 +25,7 @@ class Teller:
         self._ticker = threading.Thread(target=self._tick, daemon=True)
         self.total = self.done = 0
 
-    def __enter__(self) -> "Teller":
+    def __enter__(self) -> "Teller":  # noqa: PYI034 - Self is younger than a depot's Python
         self._ticker.start()
         return self
 
