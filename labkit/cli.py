@@ -313,7 +313,7 @@ def depot() -> None:
 def about_the_depot(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say which class's depot is meant, and how to get in."""
     for option in reversed(CLASS_OPTIONS):
-        (told,) = option(lambda: None).__click_params__
+        (told,) = vars(option(lambda: None))["__click_params__"]
         if told.name not in OF_MACHINES:
             command = option(command)
     return command

@@ -226,6 +226,10 @@ class Freight:
 class JsonFreight(Freight):
     """The same as JSON, an object per line on standard output."""
 
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._stream = sys.stdout
+
     def begin(self, what: str) -> None:
         """Print what it is about."""
         self.take({"begin": what})
@@ -236,7 +240,7 @@ class JsonFreight(Freight):
 
     def take(self, said: Mapping[str, Any]) -> None:
         """Print all that is said."""
-        print(json.dumps({"type": next(iter(said)), **said}), flush=True)
+        print(json.dumps({"type": next(iter(said)), **said}), file=self._stream, flush=True)
 
 
 def limits_line(limits: Mapping[str, int | None]) -> str:

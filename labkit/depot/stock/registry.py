@@ -23,8 +23,6 @@ TRIES = 4
 LONGEST_WAIT = 60
 PASSING = (408, 425, 429, 500, 502, 503, 504)
 UNAUTHORIZED, FORBIDDEN, MISSING, TOO_MANY = 401, 403, 404, 429
-# The Hub's limit lasts for hours: to ask again within seconds is of no use.
-SPENT = re.compile("pull rate limit", re.IGNORECASE)
 CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 SAID_BYTES = 2000
 
@@ -169,7 +167,8 @@ class Registry:
     def _refused(self, error: urllib.error.HTTPError, what: str) -> RegistryError:
         said = _said(error)
         wait = _wait(error.headers) if error.code in PASSING else None
-        if error.code == TOO_MANY and SPENT.search(said):
+        if error.code == TOO_MANY and not wait:
+            # The Hub's limit lasts for hours: to ask again within seconds is of no use.
             wait = None
         where = "" if error.url.startswith(self.url) else f" ({_host(error.url)})"
         answer = f"{error.code} {error.reason}" + (f": {said}" if said else "")
