@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +55,11 @@ class Depot:
         running.stdin.write(self.task(verb, **more))
         running.stdin.flush()
         if verb == "load":
-            running.stdin.write(data)
-            running.stdin.close()
+            # It may have read enough.
+            with suppress(BrokenPipeError):
+                running.stdin.write(data)
+            with suppress(BrokenPipeError):
+                running.stdin.close()
         self.said, self.given = [], b""
         while line := running.stdout.readline():
             self.said.append(json.loads(line))

@@ -71,7 +71,7 @@ def test_an_altered_blob_is_refused_and_named(full: Depot, empty: Depot) -> None
     said = empty.do("load", whole[:at] + b"?" + whole[at + 1 :])
 
     assert "of library/ubuntu was altered" in said["failed"]
-    assert not [one for one in empty.do("look", verify=True)["damaged"]]
+    assert empty.do("look", verify=True)["damaged"] == []
     assert empty.do("look")["tags"] == {}
 
 
