@@ -189,7 +189,9 @@ class Freight:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._bars.stop()
+        # It would end a line that nobody began.
+        if self._console.is_terminal:
+            self._bars.stop()
 
     def begin(self, what: str) -> None:
         """Learn what it is about."""

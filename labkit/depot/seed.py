@@ -45,7 +45,7 @@ def seed(request: Request, options: Options, show: Freight) -> dict[str, Locked]
         images = wanted(known.machines, architectures)
         for reference in images:
             read_name(reference)
-        show.begin(f"seeding {len(images)} images into {depot.machine.name}")
+        show.begin(f"seeding the class's images ({len(images)}) into {depot.machine.name}")
         task = {
             "verb": "seed",
             "images": [_order(*one, before, options) for one in images.items()],
