@@ -1,4 +1,8 @@
-"""A registry in this process that has a few images, and fails in the ways of the internet."""
+"""
+A registry in this process that has a few images, and fails in the ways of the internet.
+
+Tests of single modules and those on real machines both use it (`pythonpath` in pyproject.toml).
+"""
 
 import hashlib
 import json
@@ -134,12 +138,12 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(hub: Hub) -> Iterator[Hub]:
+def serving(hub: Hub, address: str = "127.0.0.1") -> Iterator[Hub]:
     """Serve it at its `url` for a while."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("H", (Handler,), {"hub": hub}))
+    server = ThreadingHTTPServer((address, 0), type("H", (Handler,), {"hub": hub}))
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    hub.url = f"http://127.0.0.1:{server.server_port}"
+    hub.url = f"http://{address}:{server.server_port}"
     try:
         yield hub
     finally:
