@@ -67,11 +67,11 @@ class Post:
             start_new_session=True,
         )
         first = b"" if secret is None else f"{secret}\n".encode()
-        self._write(first + f"{len(program)}\n".encode() + program)
+        self.send(first + f"{len(program)}\n".encode() + program)
 
     def say(self, message: Mapping[str, Any]) -> None:
         """Tell the program something; one that is gone is noticed when it is asked."""
-        self._write(json.dumps(message).encode() + b"\n")
+        self.send(json.dumps(message).encode() + b"\n")
 
     def hear(self, end: float) -> dict[str, Any]:
         """
@@ -130,11 +130,6 @@ class Post:
         # Waits for it, and closes what leads to it.
         self._process.__exit__(None, None, None)
         self._opened.close()
-
-    def _write(self, data: bytes) -> None:
-        assert self._process.stdin  # noqa: S101 - it was asked for above
-        with suppress(OSError):
-            self._process.stdin.write(data)
 
     def _line(self, end: float) -> bytes:
         while b"\n" not in self._unread:

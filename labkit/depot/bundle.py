@@ -37,7 +37,7 @@ def bundle(request: Request, file: Path, show: Freight) -> int:
                 data.flush()
                 os.fsync(data.fileno())
             draft.replace(file)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError) as error:
             raise BadInput(f"{file} cannot be written: {error.strerror}") from None
         finally:
             # It cannot be gone on with, and takes room.

@@ -38,6 +38,7 @@ class Hub:
     faults: dict[str, list[int | str]] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    authorized: list[str] = field(default_factory=list)
     user: str = ""
     url: str = ""
 
@@ -93,6 +94,7 @@ class Handler(BaseHTTPRequestHandler):
             said = {"errors": [{"code": "X", "message": LIMIT if fault == 429 else "on fire"}]}
             self.answer(fault, json.dumps(said).encode(), hub.headers)
         elif self.path.startswith("/token"):
+            hub.authorized.append(self.headers.get("Authorization", ""))
             self.answer(200, json.dumps({"token": TOKEN}).encode())
         elif hub.user and self.headers.get("Authorization") != f"Bearer {TOKEN}":
             realm = f'Bearer realm="{hub.url}/token",service="hub"'

@@ -103,11 +103,14 @@ class Seeding:
                 kept=self._store.manifest,
             )
         except LabkitError as error:
-            # What does not answer, or wants no more questions, is not asked nine times more.
-            if isinstance(error, RegistryError) and error.status in {0, TOO_MANY}:
-                self._given_up[host] = error
             self._failed[reference] = error
+            self._give_up(host, error)
             return None
+
+    def _give_up(self, host: str, error: LabkitError) -> None:
+        """Ask no more of what does not answer, or wants no more questions."""
+        if isinstance(error, RegistryError) and error.status in {0, TOO_MANY}:
+            self._given_up[host] = error
 
     def _tell_missing(self, images: Iterable[Image]) -> None:
         wanted = {one["reference"]: one["platforms"] for one in self._task["images"]}
@@ -167,7 +170,13 @@ class Seeding:
     def _fetch_one(self, blob: Blob, name: Name) -> None:
         if self._stop.is_set():
             raise Stopped
-        Fetch(self._store, blob, self._teller, self._stop).run(self._registry(name), name)
+        if name.registry in self._given_up:
+            raise self._given_up[name.registry]
+        try:
+            Fetch(self._store, blob, self._teller, self._stop).run(self._registry(name), name)
+        except RegistryError as error:
+            self._give_up(name.registry, error)
+            raise
 
     def _lack(self, image: Image) -> LabkitError | None:
         named = (blob.digest for one in image.platforms.values() for blob in one.blobs)
