@@ -24,6 +24,8 @@ def lines(status: Status) -> Iterator[str]:
         passed = f", {one.through} passed on" if one.through else ""
         found = f"{one.hit} hits, {one.miss} misses{passed}"
         yield f"  served  {kind}: {size(one.bytes)} in {one.requests} requests, {found}"
+    for digest, why in status.damaged.items():
+        yield f"  damaged {digest}  {why}; labkit depot seed mends it"
     for reference, why in status.missing.items():
         yield f"  missing {reference}  {why}"
     if not status.missing:

@@ -2,17 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from labkit.classroom import Class, Depot, Request, read_class
-from labkit.depot.asking import ask
+from labkit.depot.orders import look
+from labkit.depot.stock.names import read_name
 from labkit.errors import BadInput
 from labkit.lock import Locked, read_lock
 from labkit.scratch import run_directory
 
-PROGRAM = Path(__file__).with_name("account.py")
-HUB = ("docker.io", "index.docker.io")
 UNLOCKED = "is not in the store; `labkit depot seed` puts it there"
 
 
@@ -33,8 +31,9 @@ class Status:
     A depot as it is; sizes in bytes.
 
     `services` is unit → systemd's word for it, `images` the store's repositories with their
-    tags, `missing` the class's references that the store lacks, each with what it lacks, `kept`
-    the disk that store, pull-through and packages take, `served` what it answered, by kind.
+    tags, `missing` the class's references that the store lacks, each with what it lacks,
+    `damaged` digest → what is wrong with it, `kept` the disk that store, pull-through and packages
+    take, `served` what it answered, by kind.
     """
 
     machine: str
@@ -43,6 +42,7 @@ class Status:
     services: Mapping[str, str]
     images: Mapping[str, list[str]]
     missing: Mapping[str, str]
+    damaged: Mapping[str, str]
     kept: Mapping[str, int]
     served: Mapping[str, Served]
     free: int
@@ -82,20 +82,19 @@ def status(request: Request) -> Status:
     with run_directory() as scratch:
         known = read_class(request, scratch)
         depot = require_depot(known)
-        question = {"directory": str(depot.machine.inputs["depot_directory"])}
-        said = ask(depot, PROGRAM, question, scratch)
+        said = look(depot, scratch)
     return _read(known, depot, said)
 
 
 def _read(known: Class, depot: Depot, said: Mapping[str, Any]) -> Status:
-    images = said.get("images", {})
     return Status(
         machine=depot.machine.name,
         url=depot.url,
         there=bool(said["there"]),
         services=said["services"],
-        images={name: sorted(one["tags"]) for name, one in images.items()},
-        missing=missing(wanted(known), images),
+        images={name: sorted(tags) for name, tags in said.get("tags", {}).items()},
+        missing=missing(wanted(known), said),
+        damaged={one["digest"]: one["wrong"] for one in said.get("damaged", ())},
         kept=said.get("kept", {}),
         served={kind: Served(**one) for kind, one in said.get("served", {}).items()},
         free=int(said.get("free", 0)),
@@ -113,43 +112,23 @@ def wanted(known: Class) -> dict[str, Locked | None]:
     return {**pulled, **lock}
 
 
-def missing(
-    references: Mapping[str, Locked | None], images: Mapping[str, Mapping[str, Any]]
-) -> dict[str, str]:
-    """Return which references a store cannot serve, each with what it lacks."""
+def missing(references: Mapping[str, Locked | None], said: Mapping[str, Any]) -> dict[str, str]:
+    """Return which references a store that says this cannot serve, each with what it lacks."""
     return {
         reference: why
         for reference, locked in references.items()
-        for why in _lacks(reference, locked, images)
+        for why in _lacks(reference, locked, said)
     }
 
 
-def _lacks(
-    reference: str, locked: Locked | None, images: Mapping[str, Mapping[str, Any]]
-) -> Iterator[str]:
-    name, version = stored_as(reference)
-    there = images.get(name, {"tags": {}, "digests": []})
+def _lacks(reference: str, locked: Locked | None, said: Mapping[str, Any]) -> Iterator[str]:
+    name = read_name(reference)
+    held = said.get("held", {}).get(name.repository, ())
     if locked is None:
-        if version not in there["tags"] and version not in there["digests"]:
+        tags = said.get("tags", {}).get(name.repository, {})
+        if tags.get(name.wanted, name.wanted) not in held:
             yield UNLOCKED
         return
     needed = [locked.digest, *(one.digest for one in locked.platforms.values())]
-    if absent := [digest for digest in dict.fromkeys(needed) if digest not in there["digests"]]:
+    if absent := [digest for digest in dict.fromkeys(needed) if digest not in held]:
         yield f"lacks {', '.join(absent)}"
-
-
-def stored_as(reference: str) -> tuple[str, str]:
-    """
-    Return the repository in the store that an image lies in, and its tag or digest.
-
-    An image of Docker Hub lies under its Hub name, another one under HOST/REPOSITORY.
-    """
-    name, _, digest = reference.partition("@")
-    host, slash, rest = name.partition("/")
-    if not slash or not ("." in host or ":" in host or host == "localhost"):
-        host, rest = "docker.io", name
-    path, _, tag = rest.partition(":")
-    if host not in HUB:
-        # A colon has no place in a repository's name.
-        return f"{host.replace(':', '_').lower()}/{path}", digest or tag or "latest"
-    return path if "/" in path else f"library/{path}", digest or tag or "latest"

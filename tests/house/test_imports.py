@@ -31,7 +31,7 @@ CHILDREN = (
     "labkit.checks",
     "labkit.rehearsal.keeper",
     "labkit.seat.prober",
-    "labkit.depot.account",
+    "labkit.depot.stock",
 )
 SPEAKERS = ("labkit.display", "labkit.board", *CHILDREN)
 ENDERS = ("labkit.cli", *CHILDREN)

@@ -3,26 +3,10 @@
 import json
 from pathlib import Path
 
-from labkit.depot import account
+from labkit.depot.stock import account
 
 
-def put(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text)
-
-
-def test_images_are_named_with_their_tags_and_manifests(tmp_path: Path) -> None:
-    manifests = tmp_path / account.REGISTRY / "ghcr.io/a/b/_manifests"
-    put(manifests / "tags/1/current/link", "sha256:aa")
-    put(manifests / "revisions/sha256/aa/link", "sha256:aa")
-
-    assert account.images(tmp_path) == {
-        "ghcr.io/a/b": {"tags": {"1": "sha256:aa"}, "digests": ["sha256:aa"]}
-    }
-
-
-def test_an_empty_store_holds_nothing(tmp_path: Path) -> None:
-    assert account.images(tmp_path / "nowhere") == {}
+def test_a_depot_that_nobody_asked_has_served_nothing(tmp_path: Path) -> None:
     assert account.served(tmp_path / "no.log") == {}
 
 
@@ -41,15 +25,11 @@ def test_what_was_served_is_counted_by_kind(tmp_path: Path) -> None:
     }
 
 
-def test_a_machine_that_is_no_depot_says_so(tmp_path: Path) -> None:
-    assert not account.answer(tmp_path / "nowhere")["there"]
+def test_a_depot_tells_what_it_keeps_and_who_serves(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "blob").write_text("x" * 5000)
+    said = account.account(tmp_path)
 
-
-def test_a_depot_tells_what_it_keeps_and_what_room_is_left(tmp_path: Path) -> None:
-    put(tmp_path / "store/blob", "x" * 5000)
-    said = account.answer(tmp_path)
-
-    assert said["there"]
     assert said["kept"]["store"] >= 5000
     assert said["kept"]["packages"] == 0
-    assert said["free"] > 0
+    assert "active" not in said["services"].values()

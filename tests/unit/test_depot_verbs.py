@@ -6,17 +6,8 @@ from pathlib import Path
 import pytest
 from commandline import Labkit
 
-from labkit.classroom import Depot, Machine
-from labkit.depot import asking, service
-from labkit.depot.status import PROGRAM
-from labkit.errors import LabkitError
-from labkit.seat.post import PYTHON
-from labkit.ssh import Connection
+from labkit.depot import service
 from labkit.verdicts import State
-
-HERE = Depot(
-    Machine("depot", "depot", 1, Connection("localhost"), {}), "http://192.0.2.2:5080", local=True
-)
 
 
 @pytest.mark.parametrize("verb", ["up", "status", "down"])
@@ -35,25 +26,6 @@ def test_a_class_without_a_depot_is_told_how_to_name_one(labkit: Labkit, verb: s
 def test_a_depot_is_one_machine_and_takes_no_limit(labkit: Labkit, verb: str) -> None:
     assert labkit("depot", verb, "-i", "class.ini", "--limit", "a").returncode == 2
     assert "--ask-become-pass" in labkit("depot", verb, "--help").stdout
-
-
-def test_this_box_answers_without_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "opening", lambda *, paid: PYTHON if not paid else "")
-    said = asking.ask(HERE, PROGRAM, {"directory": str(tmp_path)}, tmp_path)
-
-    assert said["there"]
-    assert said["images"] == {}
-
-
-def test_what_a_depot_says_instead_of_an_answer_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        asking, "opening", lambda *, paid: f"cat >/dev/null; echo no root {paid} >&2"
-    )
-
-    with pytest.raises(LabkitError, match="depot depot does not answer: no root False"):
-        asking.ask(HERE, PROGRAM, {}, tmp_path)
 
 
 def test_the_depots_verdict_tells_what_was_done() -> None:

@@ -1,39 +1,14 @@
-"""
-What a depot says about itself: what it keeps, what it served, what room is left.
-
-Runs on the depot as root, sent there over SSH: Python's own library only. Its question comes as
-a line of JSON on standard input, its answer leaves as one on standard output.
-"""
+"""What a depot says about itself: its services, what they served, the disk that it takes."""
 
 import json
 import os
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-REGISTRY = "docker/registry/v2/repositories"
 CACHES = ("store", "through", "packages")
 COUNTS = ("requests", "bytes", "hit", "miss", "through")
 UNITS = ("labkit-depot-store", "labkit-depot-through", "labkit-depot-nginx")
-
-
-def images(store: Path) -> dict[str, dict[str, Any]]:
-    """Return repository → its tags, each with its digest, and the digests of all its manifests."""
-    top = store / REGISTRY
-    return {
-        str(found.parent.relative_to(top)): {
-            "tags": dict(_tags(found)),
-            "digests": [f"sha256:{one.name}" for one in (found / "revisions/sha256").glob("*")],
-        }
-        for found in sorted(top.rglob("_manifests"))
-    }
-
-
-def _tags(manifests: Path) -> Iterator[tuple[str, str]]:
-    for link in sorted(manifests.glob("tags/*/current/link")):
-        yield link.parent.parent.name, link.read_text(encoding="ascii").strip()
 
 
 def served(log: Path) -> dict[str, dict[str, int]]:
@@ -76,26 +51,10 @@ def states() -> dict[str, str]:
     return dict(zip(UNITS, said, strict=False))
 
 
-def answer(directory: Path) -> dict[str, Any]:
-    """Return all of it; of a machine that is no depot, only its services' states."""
-    if not directory.is_dir():
-        return {"there": False, "services": states()}
-    room = os.statvfs(directory)
+def account(directory: Path) -> dict[str, Any]:
+    """Return `services`, `served`, and the bytes `kept` on the disk by each of the parts."""
     return {
-        "there": True,
         "services": states(),
-        "images": images(directory / "store"),
         "served": served(directory / "log" / "access.jsonl"),
         "kept": {name: size(directory / name) for name in CACHES},
-        "free": room.f_bavail * room.f_frsize,
     }
-
-
-def main() -> None:
-    """Answer the one question."""
-    question = json.loads(sys.stdin.buffer.readline())
-    sys.stdout.write(json.dumps(answer(Path(question["directory"]))) + "\n")
-
-
-if __name__ == "__main__":
-    main()
