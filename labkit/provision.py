@@ -14,6 +14,7 @@ from labkit.classroom import Class, Machine, Request, read_class
 from labkit.display import Show
 from labkit.events import Event, Kind
 from labkit.hold import hold
+from labkit.lock import locked_digests
 from labkit.logins import ensure_logins, needs_password, password_hash, read_passwords
 from labkit.paths import content, role_names
 from labkit.record import Record, locked_engine
@@ -201,7 +202,11 @@ def _passwords(known: Class, *, dry: bool) -> dict[str, str]:
 
 
 def _handed(known: Class, passwords: dict[str, str]) -> dict[str, object]:
+    url = known.depot.url if known.depot else ""
+    # An address of IPv6 takes brackets. What the inventory says of a depot elsewhere comes first.
+    ours = all(one.inputs.get("preflight_depot") == url for one in known.machines)
     return {
+        **({"preflight_depot": url} if ours else {}),
         **known.extra_vars,
         "preflight_seats": known.seats(),
         "attendee_password_hashes": {
@@ -210,6 +215,7 @@ def _handed(known: Class, passwords: dict[str, str]) -> dict[str, object]:
             if needs_password(one.inputs)
         },
         "docker_engine_locked_versions": locked_engine(known.directory),
+        "images_lock": locked_digests(known.directory),
     }
 
 

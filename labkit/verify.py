@@ -11,6 +11,7 @@ from labkit.classroom import Class, Machine, Request, read_class
 from labkit.display import Show
 from labkit.events import NOTE, Event, Kind, Reason
 from labkit.hold import hold
+from labkit.lock import locked_digests
 from labkit.logins import needs_password, read_passwords
 from labkit.past import Changes, Past, compare, notes, read_past
 from labkit.record import Record, locked_engine
@@ -188,6 +189,7 @@ class Checks:
             "inputs": {
                 **machine.inputs,
                 "docker_engine_locked_versions": locked_engine(self._directory),
+                "images_lock": locked_digests(self._directory),
             },
             "seat_machines": [
                 {
