@@ -63,8 +63,9 @@ def apt_get(*words: str) -> Answer:
     notes: tuple[str, ...] = ()
     if DEPOT.exists() and _UNFETCHED.search(f"{output}\n{errors}"):
         why = next(iter(_FETCH.findall(errors)), "no reason given")
-        notes = (f"apt went on directly, since through the depot it could not fetch: {why}",)
         code, output, errors = _run("apt-get", *_OPTIONS, *_DIRECTLY, *words)
+        if not _UNFETCHED.search(f"{output}\n{errors}"):
+            notes = (f"apt went on directly, since through the depot it could not fetch: {why}",)
     if code != 0 and "dpkg --configure -a" in errors:
         _run("dpkg", "--configure", "-a")
         code, output, errors = _run("apt-get", *_OPTIONS, *words)

@@ -1,4 +1,4 @@
-"""The class's depot as a machine sees it: whether it answers now, and what is told if it does not."""
+"""The depot as a machine sees it: whether it answers now, and what is told if it does not."""
 
 from __future__ import annotations
 
