@@ -79,7 +79,7 @@ def provision(request: Request, options: Options, show: Show) -> list[Progress]:
             return []
         stack.enter_context(hold(known.directory, "provision"))
         passwords = _passwords(known, dry=options.check)
-        handed = secret_file(scratch, "handed.json", json.dumps(_handed(known, passwords)))
+        handed = secret_file(scratch, "handed.json", json.dumps(handed_over(known, passwords)))
         play = Play(
             playbook=content() / "playbooks" / "provision.yml",
             inventory=request.inventory,
@@ -201,7 +201,8 @@ def _passwords(known: Class, *, dry: bool) -> dict[str, str]:
     return read_passwords(file) if dry else ensure_logins(file, known.machines)
 
 
-def _handed(known: Class, passwords: dict[str, str]) -> dict[str, object]:
+def handed_over(known: Class, passwords: dict[str, str]) -> dict[str, object]:
+    """Return the variables that the playbook gets beside those of the inventory."""
     url = known.depot.url if known.depot else ""
     # An address of IPv6 takes brackets. What the inventory says of a depot elsewhere comes first.
     ours = all(one.inputs.get("preflight_depot") == url for one in known.machines)
