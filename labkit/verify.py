@@ -139,6 +139,7 @@ class Checks:
         self._run, self._directory = run, known.directory
         self._seats = known.seats()
         self._inputs = {one.name: one.inputs for one in known.machines}
+        self._lock = locked_digests(known.directory)
         self._passwords = read_passwords(known.directory / "logins.csv")
         self._trials: dict[str, list[CheckResult]] = {}
         self._ended: dict[str, Finished] = {}
@@ -189,7 +190,7 @@ class Checks:
             "inputs": {
                 **machine.inputs,
                 "docker_engine_locked_versions": locked_engine(self._directory),
-                "images_lock": locked_digests(self._directory),
+                "images_lock": self._lock,
             },
             "seat_machines": [
                 {
