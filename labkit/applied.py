@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from labkit.classroom import Class, Machine
+from labkit.lock import locked_digests
 from labkit.paths import content, files_of
 from labkit.record import applied, locked_engine
 
@@ -20,6 +21,7 @@ class Fingerprints:
     def __init__(self, known: Class) -> None:
         self._directory, self._seats = known.directory, known.seats()
         self._before = applied(known.directory)
+        self._images = locked_digests(known.directory)
         apps = {name for one in known.machines for name in one.inputs["sample_apps_names"] or ()}
         self._content = _digest(("playbooks", "roles", *sorted(map(str, apps))))
 
@@ -36,6 +38,7 @@ class Fingerprints:
             "seat": self._seats[machine.seat],
             # Without it the next run has to choose the engine's version again.
             "locked": bool(locked_engine(self._directory)),
+            "images": self._images,
         }
         text = json.dumps(counts, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()

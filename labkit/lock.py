@@ -68,3 +68,8 @@ def write_lock(class_directory: Path, lock: Mapping[str, Locked]) -> None:
     text = yaml.safe_dump({"images": known}, sort_keys=False)
     draft.write_text(HEADER + text, encoding="utf-8")
     draft.replace(class_directory / NAME)
+
+
+def locked_digests(class_directory: Path) -> dict[str, str]:
+    """Return reference → digest, as the role images takes it (`images_lock`)."""
+    return {reference: one.digest for reference, one in read_lock(class_directory).items()}

@@ -15,6 +15,7 @@ from labkit.classroom import Class, Machine, Request, read_class
 from labkit.display import Show
 from labkit.events import Event, Kind
 from labkit.hold import hold
+from labkit.lock import locked_digests
 from labkit.logins import ensure_logins, needs_password, password_hash, read_passwords
 from labkit.paths import content, role_names
 from labkit.record import Record, locked_engine
@@ -79,7 +80,7 @@ def provision(request: Request, options: Options, show: Show) -> list[Progress]:
             return []
         stack.enter_context(hold(known.directory, "provision"))
         passwords = _passwords(known, dry=options.check)
-        handed = secret_file(scratch, "handed.json", json.dumps(_handed(known, passwords)))
+        handed = secret_file(scratch, "handed.json", json.dumps(handed_over(known, passwords)))
         play = Play(
             playbook=content() / "playbooks" / "provision.yml",
             inventory=request.inventory,
@@ -201,8 +202,13 @@ def _passwords(known: Class, *, dry: bool) -> dict[str, str]:
     return read_passwords(file) if dry else ensure_logins(file, known.machines)
 
 
-def _handed(known: Class, passwords: dict[str, str]) -> dict[str, object]:
+def handed_over(known: Class, passwords: dict[str, str]) -> dict[str, object]:
+    """Return the variables that the playbook gets beside those of the inventory."""
+    url = known.depot.url if known.depot else ""
+    # An address of IPv6 takes brackets. What the inventory says of a depot elsewhere comes first.
+    ours = all(one.inputs.get("preflight_depot") == url for one in known.machines)
     return {
+        **({"preflight_depot": url} if ours else {}),
         **known.extra_vars,
         "preflight_seats": known.seats(),
         "attendee_password_hashes": {
@@ -211,6 +217,7 @@ def _handed(known: Class, passwords: dict[str, str]) -> dict[str, object]:
             if needs_password(one.inputs)
         },
         "docker_engine_locked_versions": locked_engine(known.directory),
+        "images_lock": locked_digests(known.directory),
     }
 
 

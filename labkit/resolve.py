@@ -247,6 +247,9 @@ def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     depot = (host := source.depot()) and source.describe(host, defaults, specs)
     if depot and not depot["wrong"]:
         defaults["preflight_depot"] = depot["url"] = _url_of(depot["inputs"])
+    # Its template asks for the depot's variables, which only a run has at hand.
+    port = depot["inputs"]["depot_proxy_port"] if depot and not depot["wrong"] else None
+    defaults["preflight_depot_proxy_port"] = port
     machines = [source.describe(host, defaults, specs) for host in source.machines()]
     return {
         "machines": machines,

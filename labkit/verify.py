@@ -11,6 +11,7 @@ from labkit.classroom import Class, Machine, Request, read_class
 from labkit.display import Show
 from labkit.events import NOTE, Event, Kind, Reason
 from labkit.hold import hold
+from labkit.lock import locked_digests
 from labkit.logins import needs_password, read_passwords
 from labkit.past import Changes, Past, compare, notes, read_past
 from labkit.record import Record, locked_engine
@@ -138,6 +139,7 @@ class Checks:
         self._run, self._directory = run, known.directory
         self._seats = known.seats()
         self._inputs = {one.name: one.inputs for one in known.machines}
+        self._lock = locked_digests(known.directory)
         self._passwords = read_passwords(known.directory / "logins.csv")
         self._trials: dict[str, list[CheckResult]] = {}
         self._ended: dict[str, Finished] = {}
@@ -188,6 +190,7 @@ class Checks:
             "inputs": {
                 **machine.inputs,
                 "docker_engine_locked_versions": locked_engine(self._directory),
+                "images_lock": self._lock,
             },
             "seat_machines": [
                 {

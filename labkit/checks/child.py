@@ -20,6 +20,7 @@ HERE = Path(__file__).parent
 FILES = (
     "engine",
     "packages",
+    "depot",
     "login",
     "machine",
     "images",

@@ -12,6 +12,7 @@ from labkit.checks.machine import Machine
 from labkit.checks.promise import promise
 
 SETTINGS = "/etc/docker/daemon.json"
+MIRRORS = "registry-mirrors"
 
 
 def test_the_engine_runs_and_starts_at_every_boot(host: Host, machine: Machine) -> None:
@@ -46,7 +47,8 @@ def lacking(
 
 
 def test_the_engine_has_the_settings_of_the_class(host: Host, machine: Machine) -> None:
-    own = machine.inputs.get("docker_engine_daemon") or {}
+    own = dict(machine.inputs.get("docker_engine_daemon") or {})
+    depot = machine.inputs.get("preflight_depot")
     defaults = dict(machine.inputs.get("docker_engine_daemon_defaults") or {})
     if own.get("log-driver", defaults.get("log-driver")) != defaults.get("log-driver"):
         defaults.pop("log-opts", None)  # another driver has others
@@ -55,6 +57,8 @@ def test_the_engine_has_the_settings_of_the_class(host: Host, machine: Machine) 
         settings = dict(json.loads(seen.stdout))
     except (ValueError, TypeError):
         settings = {}
+    if own.get(MIRRORS) and depot and (settings.get(MIRRORS) or [None])[0] == depot:
+        own[MIRRORS] = [depot, *(one for one in own[MIRRORS] if one != depot)]
     wrong = lacking(own, settings) + lacking(defaults, settings, but=own)
     # The engine writes its pid file when it starts; a date that is still to come says nothing.
     newer = host.run(f"find {SETTINGS} -newer /run/docker.pid ! -newermt now").stdout

@@ -9,7 +9,7 @@ import pytest
 from testinfra.host import Host
 
 from labkit.checks.machine import Machine
-from labkit.checks.promise import promise
+from labkit.checks.promise import Note, promise
 
 RECORD = "/var/lib/labkit/images.json"
 PROVEN = "/var/lib/labkit/database.json"
@@ -90,6 +90,26 @@ def test_the_image_is_there_with_the_recorded_digest(
         seen=", ".join(there[1]) or f"{there[0]}, which came from no registry",
         todo=machine.repair("images"),
     )
+
+
+def test_the_image_is_the_one_of_the_lock(
+    images: Images, image: Mapping[str, Any], machine: Machine, note: Note
+) -> None:
+    reference = image["reference"]
+    locked = (machine.inputs.get("images_lock") or {}).get(reference)
+    if not locked:
+        pytest.skip(f"images.lock.yml says nothing of {reference}")
+    entry = images.recorded.get(reference, {})
+    instead = entry.get("instead_of") == locked
+
+    promise(
+        entry.get("digest") == locked or instead,
+        expected=f"{reference} to be {locked}, as in images.lock.yml",
+        seen=f"a record of {entry.get('digest') or 'no digest'}",
+        todo=machine.repair("images"),
+    )
+    if instead:
+        note(f"{reference} is {entry['digest']}: nobody has {locked} of images.lock.yml any more")
 
 
 def test_the_image_has_all_its_names(

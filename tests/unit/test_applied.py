@@ -8,6 +8,7 @@ import pytest
 from labkit import applied
 from labkit.applied import Fingerprints
 from labkit.classroom import Class, Machine
+from labkit.lock import Locked, write_lock
 from labkit.record import Record, lock_engine
 from labkit.ssh import Connection
 
@@ -83,3 +84,11 @@ def test_unchanged_is_what_the_record_says_was_applied(house: Path, tmp_path: Pa
 
     assert prints.unchanged(VM1)
     assert not prints.unchanged(VM2)
+
+
+def test_another_lock_of_images_counts(house: Path, tmp_path: Path) -> None:
+    assert house.is_dir()
+    before = Fingerprints(known(tmp_path)).of(VM1)
+    write_lock(tmp_path, {"ubuntu:24.04": Locked("sha256:aa", {})})
+
+    assert Fingerprints(known(tmp_path)).of(VM1) != before

@@ -378,3 +378,21 @@ def test_a_group_or_variable_that_no_role_owns_is_fine(write: Write, read: Read)
     known = read(write("class.ini", "[machines]\nvm1 venue=lab7 ansible_become=true\n"))
 
     assert known.machines
+
+
+def test_machines_are_told_where_the_depot_is(write: Write, read: Read) -> None:
+    known = read(
+        write("class.ini", INI.replace("[depot]", "[depot:vars]\ndepot_proxy_port=3999\n[depot]"))
+    )
+    inputs = known.machines[0].inputs
+
+    assert known.depot
+    assert inputs["preflight_depot"] == known.depot.url == "http://192.0.2.2:5080"
+    assert inputs["preflight_depot_proxy_port"] == 3999
+
+
+def test_a_class_without_a_depot_knows_none(write: Write, read: Read) -> None:
+    known = read(write("class.ini", "vm1\n"))
+
+    assert known.depot is None
+    assert known.machines[0].inputs["preflight_depot"] == ""

@@ -83,3 +83,41 @@ def test_a_held_lock_is_seen_in_the_words_of_this_boxs_apt(tmp_path: Path) -> No
     assert f"(process {process.pid}) holds {tmp_path}/lock" in answer.waiting
     assert silent.endswith(f" (process {process.pid}) holds {tmp_path}/lock")
     assert answer.result()["problems"][0]["what"].endswith(answer.waiting)
+
+
+UNFETCHED = "E: Failed to fetch http://archive.example/vim.deb  502  Bad Gateway\n"
+
+
+@pytest.mark.parametrize(
+    ("depot", "answers", "noted"),
+    [
+        (True, [(100, "", UNFETCHED), (0, "", "")], True),
+        (True, [(0, "", "W: Some index files failed to download.\n"), (0, "", "")], True),
+        (True, [(100, "", UNFETCHED), (100, "", UNFETCHED)], False),  # it is not the depot's fault
+        (True, [(0, "", "")], False),
+        (False, [(100, "", UNFETCHED)], False),
+    ],
+)
+def test_what_the_depot_did_not_fetch_is_fetched_directly(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    answers: list[tuple[int, str, str]],
+    *,
+    depot: bool,
+    noted: bool,
+) -> None:
+    asked = []
+    monkeypatch.setattr(apt, "DEPOT", tmp_path / "95labkit-depot")
+    if depot:
+        apt.DEPOT.touch()
+    left = list(answers)
+    monkeypatch.setattr(apt, "_run", lambda *words: (asked.append(words), left.pop(0))[1])
+
+    answer = apt.apt_get("install", "vim")
+
+    assert not left
+    assert bool(answer.notes) is noted
+    assert bool(answer.wrong) is (answers[-1][0] != 0)
+    assert ["Acquire::http::Proxy-Auto-Detect=" in words for words in asked] == [False, True][
+        : len(answers)
+    ]

@@ -47,3 +47,12 @@ def test_a_failure_tells_what_the_step_said() -> None:
 
     assert "Unable to locate package nix" in told
     assert "failed to solve" in told
+
+
+def test_a_build_behind_a_depot_goes_through_it_but_not_for_the_depot_itself() -> None:
+    assert cache.proxy_arguments("http://192.0.2.2:3142") == [
+        "--build-arg=http_proxy=http://192.0.2.2:3142",
+        "--build-arg=no_proxy=localhost,127.0.0.1,192.0.2.2",
+        "--build-arg=NO_PROXY=localhost,127.0.0.1,192.0.2.2",
+    ]
+    assert cache.proxy_arguments("") == []

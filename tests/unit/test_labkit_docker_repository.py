@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from depots import answering
 
 ROLE = Path(__file__).parents[2] / "roles/docker_engine"
 repository = SimpleNamespace(**runpy.run_path(str(ROLE / "library/labkit_docker_repository.py")))
@@ -71,3 +72,20 @@ def test_the_source_names_the_key_that_signs_it() -> None:
     assert "URIs: https://download.docker.com/linux/debian\n" in text
     assert "Suites: trixie\n" in text
     assert "Signed-By: /etc/apt/keyrings/docker.asc\n" in text
+
+
+@pytest.mark.parametrize(
+    ("url", "without"),
+    [
+        ("https://download.docker.com/linux", "http://download.docker.com/linux"),
+        ("http://192.0.2.1:8000", "http://192.0.2.1:8000"),
+    ],
+)
+def test_a_proxy_is_asked_without_tls(url: str, without: str) -> None:
+    assert repository.plain(url) == without
+
+
+def test_the_key_comes_through_the_depot() -> None:
+    with answering("the key") as proxy:
+        assert repository.through(proxy, "http://nowhere.invalid/gpg") == "the key"
+    assert repository.through(proxy, "http://nowhere.invalid/gpg") == ""

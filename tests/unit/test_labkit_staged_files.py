@@ -73,3 +73,24 @@ def test_a_link_in_place_of_a_file_is_the_attendees(tmp_path: Path) -> None:
     write, _, keep = module.decide({"a": NEW}, {"a": NEW}, {"a": module.read(tmp_path / "a")})
 
     assert (write, keep) == ([], ["a"])
+
+
+@pytest.mark.parametrize(
+    ("own", "then"),
+    [
+        (b"fund=false\n", b"fund=false\nregistry=http://d:5080/npm/\n"),
+        (b"fund=false", b"fund=false\nregistry=http://d:5080/npm/\n"),
+        (None, b"registry=http://d:5080/npm/\n"),
+    ],
+)
+def test_an_app_with_a_lock_of_modules_gets_them_from_the_depot(
+    own: bytes | None, then: bytes
+) -> None:
+    files = {"todo/package-lock.json": b"{}", "clock/clock.sh": b"#!"}
+    if own is not None:
+        files["todo/.npmrc"] = own
+
+    found = action.from_the_depot(files, "http://d:5080")
+
+    assert found == {**files, "todo/.npmrc": then}
+    assert action.from_the_depot(files, "") == files

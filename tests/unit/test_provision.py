@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from labkit import provision, verify
-from labkit.classroom import Class, Machine
+from labkit.classroom import Class, Depot, Machine
 from labkit.events import Event, Kind
+from labkit.lock import Locked, write_lock
 from labkit.provision import Options, Roles
 from labkit.record import Record
 from labkit.runner import Play, Stop
@@ -226,3 +227,24 @@ def test_a_run_that_is_being_stopped_starts_nothing_more(roles: Roles, plays: Pl
 
     assert plays == []
     assert not roles.busy
+
+
+def test_roles_are_handed_the_depot_and_the_lock(tmp_path: Path) -> None:
+    url = "http://[2001:db8::2]:5080"
+    one = replace(machine("vm1"), inputs={**INPUTS, "preflight_depot": url})
+    depot = Depot(machine("depot"), url, local=False)
+    known = Class(tmp_path, (one,), ("vm1",), {}, (), {}, depot)
+    write_lock(tmp_path, {"ubuntu:24.04": Locked("sha256:aa", {})})
+
+    handed = provision.handed_over(known, {})
+
+    assert handed["preflight_depot"] == url
+    assert handed["images_lock"] == {"ubuntu:24.04": "sha256:aa"}
+
+
+def test_what_the_inventory_says_of_a_depot_elsewhere_comes_first(tmp_path: Path) -> None:
+    one = replace(machine("vm1"), inputs={**INPUTS, "preflight_depot": "http://elsewhere:5080"})
+
+    assert "preflight_depot" not in provision.handed_over(
+        Class(tmp_path, (one,), ("vm1",), {}, (), {}), {}
+    )

@@ -31,6 +31,7 @@ EXAMPLES = r"""
 """
 RETURN = r"""
 installed: {description: What was missing and is there now., type: list, returned: success}
+notes: {description: What the instructor should know., type: list, returned: success}
 waiting: {description: Who keeps apt from working, else empty., type: str, returned: success}
 """
 
@@ -76,6 +77,7 @@ def install(names: list[str], cache_seconds: int) -> Answer:
     if done.wrong and not done.waiting and fresh and not apt_get("update").wrong:
         # Young lists may still name what the mirror has replaced since.
         done = apt_get(*words)
+    done = done._replace(notes=updated.notes + done.notes)
     return done._replace(wrong=f"{updated.wrong}\n{done.wrong}".strip()) if done.wrong else done
 
 
@@ -89,6 +91,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     names = module.params["names"]
+    done = Answer("")
     wanted = missing(names, listed(names)) if names else []
     if wanted and not module.check_mode:
         done = install(wanted, module.params["cache_seconds"])
@@ -96,7 +99,8 @@ def main() -> None:
             module.exit_json(changed=False, **done.result())
         if done.wrong:
             module.fail_json(msg=f"apt could not install {', '.join(wanted)}: {done.wrong}")
-    module.exit_json(changed=bool(wanted), installed=wanted, waiting="")
+    notes = list(done.notes)
+    module.exit_json(changed=bool(wanted), installed=wanted, waiting="", notes=notes)
 
 
 if __name__ == "__main__":

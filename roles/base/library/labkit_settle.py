@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.labkit_routes import resolve
+from ansible.module_utils.labkit_routes import resolve, server_of
 
 DOCUMENTATION = r"""
 module: labkit_settle
@@ -18,6 +18,8 @@ short_description: Give a machine its name, its seat's names, a locale, and rest
 description:
   - Writes /etc/hosts (a marked block), /etc/hostname, /etc/default/locale,
     /etc/apt/apt.conf.d/99labkit-no-upgrades and /etc/cloud/cloud.cfg.d/99_labkit.cfg.
+  - With a depot, /etc/apt/apt.conf.d/95labkit-depot and the program that it names; without one,
+    both are removed.
   - Files that are bind mounts are written in place.
 options:
   hostname: {description: The host name., type: str, required: true}
@@ -30,6 +32,8 @@ options:
   locale: {description: Set where no UTF-8 locale is set yet., type: str, required: true}
   upgrades_held: {description: Whether apt's periodic runs do nothing., type: bool, required: true}
   cloud_init: {description: Whether cloud-init must be kept off names., type: bool, required: true}
+  depot: {description: "The class's depot, as C(http://address:port).", type: str, default: ""}
+  depot_proxy: {description: Where the depot is a proxy for apt., type: str, default: ""}
 author: [labkit]
 """
 EXAMPLES = r"""
@@ -47,6 +51,36 @@ INSTEAD = "# labkit, see above: "
 # The one switch that /usr/lib/apt/apt.systemd.daily asks before anything else,
 # for lists, downloads and unattended upgrades alike.
 HOLD = '// Written by labkit; without this file upgrades go on.\nAPT::Periodic::Enable "0";\n'
+# Asked by apt itself, once for each server in each run of it, as the user _apt.
+DETECTOR = "/usr/local/lib/labkit-apt-proxy"
+DEPOT = f"""\
+// Written by labkit; without this file apt asks its sources itself.
+Acquire::http::Proxy-Auto-Detect "{DETECTOR}";
+"""
+# bash, since no other program that every machine has connects to a port. What apt would do
+# without us is done where the depot does not answer: DIRECT would also put off a proxy that
+# the instructor set. /labkit tells a depot that works from one that only takes connections.
+ASK = """\
+#!/bin/sh
+# Written by labkit: tells apt to go through the class's depot while it answers within a second.
+# apt gives the address it wants to ask: apt-transport-http(1).
+case "$1" in
+  https:*) exit 0 ;;
+  http://localhost[:/]*|http://127.*|http://\\[::1\\]*) echo DIRECT; exit 0 ;;
+esac
+# shellcheck disable=SC2016
+if timeout 1 bash -c '
+  exec 3<>"/dev/tcp/$0/$1" &&
+  printf "GET /labkit HTTP/1.0\\r\\nHost: depot\\r\\n\\r\\n" >&3 &&
+  read -r protocol status rest <&3 && [ "$status" = 200 ]
+' "@HOST@" "@PORT@" 2>/dev/null
+then
+  echo "@PROXY@"
+else
+  eval "$(apt-config shell own Acquire::http::Proxy)"
+  echo "${own:-${http_proxy:-DIRECT}}"
+fi
+"""
 HANDS_OFF = "# Written by labkit.\npreserve_hostname: true\nmanage_etc_hosts: false\n"
 
 
@@ -90,6 +124,15 @@ def with_locale(text: str, locale: str) -> str:
     return re.sub(r"^LANG=.*\n?", "", text, flags=re.MULTILINE) + f"LANG={locale}\n"
 
 
+def detector(depot: str, proxy: str) -> str:
+    """Return the program that answers apt which proxy to use, "" without a depot."""
+    server = server_of(depot) if depot else None
+    if server is None:
+        return ""
+    places = {"@HOST@": server.host, "@PORT@": str(server.port), "@PROXY@": proxy}
+    return re.sub("@[A-Z]+@", lambda found: places[found[0]], ASK)
+
+
 def read(path: str) -> str:
     """Return the file's text, "" without one."""
     place = Path(path)
@@ -105,6 +148,9 @@ def wanted_files(params: dict[str, Any]) -> dict[str, str]:
         "/etc/default/locale": with_locale(read("/etc/default/locale"), params["locale"]),
         "/etc/apt/apt.conf.d/99labkit-no-upgrades": HOLD if params["upgrades_held"] else "",
     }
+    # In this order: apt takes a program that is named and missing for an error.
+    files[DETECTOR] = detector(params["depot"], params["depot_proxy"])
+    files["/etc/apt/apt.conf.d/95labkit-depot"] = DEPOT if params["depot"] else ""
     if params["cloud_init"]:
         files["/etc/cloud/cloud.cfg.d/99_labkit.cfg"] = HANDS_OFF
     return files
@@ -118,7 +164,7 @@ def write(module: AnsibleModule, path: str, text: str) -> None:
         return
     with tempfile.NamedTemporaryFile("w", delete=False, encoding="utf-8") as new:
         new.write(text)
-    Path(new.name).chmod(0o644)
+    Path(new.name).chmod(0o755 if text.startswith("#!") else 0o644)
     target.parent.mkdir(parents=True, exist_ok=True)
     module.atomic_move(new.name, str(target), unsafe_writes=True)
 
@@ -133,6 +179,8 @@ def main() -> None:
             "locale": {"type": "str", "required": True},
             "upgrades_held": {"type": "bool", "required": True},
             "cloud_init": {"type": "bool", "required": True},
+            "depot": {"type": "str", "default": ""},
+            "depot_proxy": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
@@ -146,8 +194,10 @@ def main() -> None:
     renamed = socket.gethostname() != hostname
     if not module.check_mode:
         # The hosts file comes first: sudo wants to resolve the new name.
-        for path, text in changed.items():
-            write(module, path, text)
+        # What goes away goes in the other order: apt's settings before the program they name.
+        kept = [path for path, text in changed.items() if text]
+        for path in [*kept, *reversed([path for path in changed if path not in kept])]:
+            write(module, path, changed[path])
         if renamed:
             socket.sethostname(hostname)
     module.exit_json(changed=renamed or bool(changed), files=list(changed))

@@ -19,16 +19,27 @@ _OPTIONS = (
 _REASONS = re.compile(
     r"^(?:E:|W:| .*(?:Depends|Conflicts|Breaks):).*|^dpkg:.*(?:\n[ \t].*)*", re.MULTILINE
 )
+# What the role base writes where the class has a depot.
+DEPOT = Path("/etc/apt/apt.conf.d/95labkit-depot")
+_DIRECTLY = ("-o", "Acquire::http::Proxy-Auto-Detect=")
+# A process of apt's that fetches asks once which way to go, and stays on it until its end.
+_UNFETCHED = re.compile(r"Failed to fetch|Unable to fetch|Could not connect|index files failed")
+_FETCH = re.compile(r"Failed to fetch (.+)")
 _LOCKED = re.compile(r"Could not get lock|Unable to (?:acquire|lock)|is another process using it")
 _HOLDER = re.compile(r"Could not get lock (\S+?)\. It is held by process (\d+) \(([^)]*)\)")
 _LOCK = re.compile(r"(?:Could not get lock |Unable to .* lock \()(\S+?)(?:\)|\.? )")
 
 
 class Answer(NamedTuple):
-    """What came of apt-get: `wrong` is "" if it went well, `waiting` "" if nobody is in its way."""
+    """
+    What came of apt-get: `wrong` is "" if it went well, `waiting` "" if nobody is in its way.
+
+    `notes` tell what the instructor should know all the same.
+    """
 
     wrong: str
     waiting: str = ""
+    notes: tuple[str, ...] = ()
 
     def result(self) -> dict[str, Any]:
         """Return for whom we wait, as a task's result: for `until`, and for when it gives up."""
@@ -45,13 +56,22 @@ def apt_get(*words: str) -> Answer:
     Run apt-get; one that holds a lock is named, as apt itself knows it.
 
     What an earlier transaction left half done when it was cut off is finished first: apt
-    refuses to do anything before that.
+    refuses to do anything before that. What could not be fetched through the class's depot is
+    fetched directly: it may have died in the middle, or reach one of our sources not at all.
     """
     code, output, errors = _run("apt-get", *_OPTIONS, *words)
+    notes: tuple[str, ...] = ()
+    if DEPOT.exists() and _UNFETCHED.search(f"{output}\n{errors}"):
+        why = next(iter(_FETCH.findall(errors)), "no reason given")
+        code, output, errors = _run("apt-get", *_OPTIONS, *_DIRECTLY, *words)
+        if not _UNFETCHED.search(f"{output}\n{errors}"):
+            notes = (f"apt went on directly, since through the depot it could not fetch: {why}",)
     if code != 0 and "dpkg --configure -a" in errors:
         _run("dpkg", "--configure", "-a")
         code, output, errors = _run("apt-get", *_OPTIONS, *words)
-    return Answer(explain(output, errors), holder(output, errors)) if code != 0 else Answer("")
+    if code == 0:
+        return Answer("", notes=notes)
+    return Answer(explain(output, errors), holder(output, errors), notes)
 
 
 def explain(output: str, errors: str) -> str:

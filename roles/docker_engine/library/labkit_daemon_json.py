@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.labkit_mirrors import MIRRORS, Depots, arrange, replace
 
 DOCUMENTATION = r"""
 module: labkit_daemon_json
@@ -18,9 +19,16 @@ description:
   - Settings of others that the file holds are kept, also inside of nested settings;
     a setting of ours, a list included, replaces theirs.
   - The engine itself validates the result before it replaces the file.
+  - Where nothing but C(registry-mirrors) changes, a running engine takes that up at once, without
+    a restart; the file keeps its date, by which labkit_engine_service knows that one is needed.
 options:
   settings: {description: What is merged into the file., type: dict, required: true}
   defaults: {description: Merged too; settings have the last word., type: dict, default: {}}
+  depot:
+    description:
+      - The class's depot, the first of the mirrors, or empty for none. Left out, nothing is said
+        of mirrors.
+    type: str
   path: {description: The file., type: path, default: /etc/docker/daemon.json}
 author: [labkit]
 """
@@ -86,6 +94,7 @@ def main() -> None:
         argument_spec={
             "settings": {"type": "dict", "required": True},
             "defaults": {"type": "dict", "default": {}},
+            "depot": {"type": "str"},
             "path": {"type": "path", "default": "/etc/docker/daemon.json"},
         },
         supports_check_mode=True,
@@ -97,18 +106,24 @@ def main() -> None:
         module.fail_json(
             msg=f"{path} is not valid JSON ({error}); it was left as it is. Correct it or remove it"
         )
-    after = merge(before, merge(module.params["defaults"], module.params["settings"]))
+    ours = merge(module.params["defaults"], module.params["settings"])
+    after = merge(before, ours)
+    depots, depot = Depots(), module.params["depot"]
+    earlier = depots.known() if depot is not None else []
+    if depot is not None:
+        after = arrange(after, depot, earlier, asked=MIRRORS in ours)
     if after != before:
         with tempfile.NamedTemporaryFile("w", suffix=".json") as draft:
             draft.write(json.dumps(after, indent=2, sort_keys=True) + "\n")
             draft.flush()
             validate(module, draft.name)
-            if not module.check_mode:
-                path.parent.mkdir(mode=0o755, exist_ok=True)
-                new = Path(module.tmpdir) / "daemon.json"
-                new.write_bytes(Path(draft.name).read_bytes())
-                new.chmod(0o644)
-                module.atomic_move(str(new), str(path))
+        if not module.check_mode:
+            # Known before it is in the file, and until it is out of it: no run that is cut short
+            # leaves a mirror of ours that looks like the instructor's.
+            depots.remember([*earlier, *([depot] if depot else [])])
+            replace(path, before, after)
+    if depot is not None and not module.check_mode:
+        depots.remember([depot] if depot else [])
     # Only the names: a setting may hold a proxy's password.
     names = sorted(name for name in after if after[name] != before.get(name))
     module.exit_json(changed=after != before, changed_settings=names)

@@ -32,6 +32,7 @@ containers:
   description: Containers that ran before the packages changed (an upgrade stops them).
   type: list
   returned: success
+notes: {description: What the instructor should know., type: list, returned: success}
 waiting: {description: "Who keeps apt from working, else empty.", type: str, returned: success}
 """
 
@@ -78,14 +79,16 @@ def compose_is_old(module: AnsibleModule) -> bool:
     return bool(code != 0 or version.lstrip("v").startswith("1."))
 
 
-def apply(module: AnsibleModule) -> None:
-    """Install and hold what is missing; fail with apt's own reasons."""
+def apply(module: AnsibleModule) -> list[str]:
+    """Install and hold what is missing; return apt's notes, or fail with its own reasons."""
+    notes: list[str] = []
     choice = module.params["choice"]
     if choice["install"] or choice["remove"]:
         kernel = Path("/sys/module/apparmor/parameters/enabled")
         apparmor = kernel.exists() and kernel.read_text().startswith("Y")
         held = module.run_command(["apt-mark", "showhold"])[1].split()
         done = apt_get(*apt_command(choice, apparmor=apparmor))
+        notes += done.notes
         if done.wrong and held:
             # apt lets go of them before it fails, and the next upgrade would take what is here.
             module.run_command(["apt-mark", "hold", *held])
@@ -95,6 +98,7 @@ def apply(module: AnsibleModule) -> None:
             module.fail_json(msg=f"apt could not install it: {done.wrong}")
     if choice["hold"]:
         module.run_command(["apt-mark", "hold", *choice["hold"]], check_rc=True)
+    return notes
 
 
 def main() -> None:
@@ -119,16 +123,17 @@ def main() -> None:
         )
     changed = bool(choice["install"] or choice["remove"] or choice["hold"])
     containers: list[str] = []
+    notes: list[str] = []
     if changed and not module.check_mode:
         containers = running_containers(module)
-        apply(module)
+        notes = apply(module)
     old = not (module.check_mode and choice["install"]) and compose_is_old(module)
     if old and not module.check_mode:
         draft = Path(f"{WRAPPER}.labkit")
         draft.write_text(WRAPPER_TEXT)
         draft.chmod(0o755)
         os.replace(draft, WRAPPER)  # noqa: PTH105  (also over a dangling link)
-    module.exit_json(changed=changed or old, containers=containers, waiting="")
+    module.exit_json(changed=changed or old, containers=containers, waiting="", notes=notes)
 
 
 if __name__ == "__main__":

@@ -101,8 +101,10 @@ class Machine:
         if updated.waiting:
             self.module.exit_json(changed=False, **updated.result())
         self.errors = updated.wrong
+        self.notes = list(updated.notes)
 
     errors = ""
+    notes: list[str] = []  # noqa: RUF012  (replaced, never added to)
 
 
 def decide(machine: Machine, params: dict[str, Any]) -> dict[str, Any]:
@@ -171,7 +173,7 @@ def main() -> None:
             machine.refresh()
             decision = None
         decision = decision or decide(machine, module.params)
-        module.exit_json(changed=False, waiting="", **decision)
+        module.exit_json(changed=False, waiting="", notes=machine.notes, **decision)
     except Refusal as refusal:
         if module.check_mode:
             module.exit_json(

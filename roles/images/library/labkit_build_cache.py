@@ -9,6 +9,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -18,6 +19,8 @@ short_description: Warm the build cache
 description:
   - Builds the apps as they were staged, into the cache only, so that no image is left behind.
     The cache goes by content; a build by anybody from a copy of the same files hits it.
+  - Where the class has a depot, what a build fetches by plain http comes through it. Docker's own
+    build arguments for proxies are no part of what the cache goes by.
 options:
   builds:
     description: What is built.
@@ -28,6 +31,7 @@ options:
       context: {description: The app., type: str, required: true}
       files: {description: Its Dockerfiles., type: list, elements: str, default: [Dockerfile]}
   root: {description: Where the apps are as they were staged., type: path}
+  proxy: {description: The depot as a proxy for apt, if it answers., type: str, default: ""}
   timeout: {description: Seconds for one build., type: int, default: 900}
 author: [labkit]
 """
@@ -38,6 +42,7 @@ EXAMPLES = r"""
 """
 RETURN = r"""
 built: {description: "Builds of which a step really ran.", type: list, returned: success}
+notes: {description: What the instructor should know., type: list, returned: success}
 """
 
 ROOT = "/var/lib/labkit/sample_apps"
@@ -59,7 +64,20 @@ def explain(progress: str) -> str:
     return "\n".join([*words[-1:], *(wrong[-1:] or lines[-10:])])
 
 
-def build(context: Path, file: str, timeout: int) -> str:
+def proxy_arguments(proxy: str) -> list[str]:
+    """
+    Return the words that have a build go through a proxy, none without one.
+
+    Not to the proxy's own host: npm's modules are had there, without one.
+    """
+    if not proxy:
+        return []
+    but = f"localhost,127.0.0.1,{urlsplit(proxy).hostname}"
+    values = (f"http_proxy={proxy}", f"no_proxy={but}", f"NO_PROXY={but}")
+    return [f"--build-arg={value}" for value in values]
+
+
+def build(context: Path, file: str, timeout: int, proxy: str) -> str:
     """
     Return the progress of a build.
 
@@ -69,7 +87,7 @@ def build(context: Path, file: str, timeout: int) -> str:
     """
     command = ["docker", "build", "--progress=plain", "--output=type=cacheonly"]
     return subprocess.run(
-        [*command, f"--file={context / file}", str(context)],
+        [*command, *proxy_arguments(proxy), f"--file={context / file}", str(context)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -79,15 +97,31 @@ def build(context: Path, file: str, timeout: int) -> str:
     ).stdout
 
 
-def build_all(module: AnsibleModule, builds: list[tuple[str, str]]) -> list[str]:
+def build_directly(context: Path, file: str, timeout: int, proxy: str) -> tuple[str, str]:
+    """Build through the proxy, or else without; return the progress, and why it was without."""
+    if proxy:
+        try:
+            return build(context, file, timeout, proxy), ""
+        except subprocess.CalledProcessError as error:
+            return build(context, file, timeout, ""), explain(error.stdout)
+    return build(context, file, timeout, ""), ""
+
+
+def build_all(module: AnsibleModule, builds: list[tuple[str, str]], notes: list[str]) -> list[str]:
     """Return the builds of which a step ran; fail with the words of the first that failed."""
     root, timeout = Path(module.params["root"]), module.params["timeout"]
+    proxy = module.params["proxy"]
     with ThreadPoolExecutor(2) as pool:
-        runs = [pool.submit(build, root / app, file, timeout) for app, file in builds]
+        runs = [
+            pool.submit(build_directly, root / app, file, timeout, proxy) for app, file in builds
+        ]
     ran = []
     for (app, file), run in zip(builds, runs, strict=True):
         try:
-            if steps_run(run.result()):
+            progress, why = run.result()
+            if why:
+                notes.append(f"{app}/{file} was built directly; through the depot it said: {why}")
+            if steps_run(progress):
                 ran.append(f"{app}/{file}")
         except subprocess.CalledProcessError as error:
             module.fail_json(msg=f"{app}/{file} cannot be built: {explain(error.stdout)}")
@@ -106,6 +140,7 @@ def main() -> None:
         argument_spec={
             "builds": {"type": "list", "elements": "dict", "required": True, "options": spec},
             "root": {"type": "path", "default": ROOT},
+            "proxy": {"type": "str", "default": ""},
             "timeout": {"type": "int", "default": 900},
         },
         supports_check_mode=True,
@@ -119,12 +154,13 @@ def main() -> None:
     if missing:
         names = ", ".join("/".join(name) for name in missing)
         module.fail_json(msg=f"{names} was not staged: is it in sample_apps_names?")
-    built = build_all(module, builds)
+    notes: list[str] = []
+    built = build_all(module, builds, notes)
     # The proof: what was built now is not built again.
-    again = build_all(module, [name for name in builds if "/".join(name) in built])
+    again = build_all(module, [name for name in builds if "/".join(name) in built], notes)
     if again:
         module.fail_json(msg=f"The build cache does not hold {', '.join(again)}: is the disk full?")
-    module.exit_json(changed=bool(built), built=built)
+    module.exit_json(changed=bool(built), built=built, notes=notes)
 
 
 if __name__ == "__main__":

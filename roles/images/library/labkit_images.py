@@ -13,8 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.labkit_engine_pulls import Engine, PullError, is_there, split
+from ansible.module_utils.labkit_engine_pulls import (
+    Engine,
+    PullError,
+    digests,
+    is_there,
+    split,
+    wanted_digest,
+)
 from ansible.module_utils.labkit_engine_socket import ENGINE_SOCKET
+from ansible.module_utils.labkit_left_depot import Depot
 
 DOCUMENTATION = r"""
 module: labkit_images
@@ -22,6 +30,7 @@ short_description: Have images on the machine
 description:
   - Pulls what is missing or is not what was pulled before, and records the digests. An image
     that is gone is pulled again by its recorded digest, so that the class stays the same.
+  - What the engine has is asked of it once for all images.
 options:
   images:
     description: What has to be there.
@@ -33,6 +42,14 @@ options:
       tags: {description: Further names for it., type: list, elements: str, default: []}
       disk_mb: {description: What it takes about., type: int, default: 250}
   reserve_mb: {description: Free disk that has to remain., type: int, default: 1024}
+  lock:
+    description: Reference → digest. What the machine has in another one is replaced.
+    type: dict
+    default: {}
+  depot:
+    description: The class's depot, if it answers; it is left where it dies meanwhile.
+    type: str
+    default: ""
   record: {description: Where the digests are kept., type: path}
   patience: {description: Seconds of silence until a pull is given up., type: int, default: 60}
 author: [labkit]
@@ -44,9 +61,12 @@ EXAMPLES = r"""
 """
 RETURN = r"""
 images:
-  description: "Of each image reference, digest, bytes, seconds, pulled, tagged."
+  description:
+    - Of each image reference, digest, bytes, seconds, pulled, tagged; and instead_of where nobody
+      has the locked digest any more.
   type: list
   returned: always
+notes: {description: What the instructor should know., type: list, returned: always}
 """
 
 RECORD = "/var/lib/labkit/images.json"
@@ -79,15 +99,18 @@ class Pulls:
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
-        self.engine = Engine(module.params["patience"])
+        self.depot = Depot(module.params["depot"])
+        self.engine = Engine(module.params["patience"], self.depot.left)
         self.path = Path(module.params["record"])
         self.record: dict[str, Any] = {}
         if self.path.exists():
             self.record = json.loads(self.path.read_text())
+        self.shelf = self.engine.shelf()
+        self.notes: list[str] = []
 
-    def recorded(self, reference: str) -> str:
-        """Return the digest that an image was pulled with."""
-        return str(self.record.get(reference, {}).get("digest", ""))
+    def wanted(self, reference: str) -> str:
+        """Return the digest that an image has to have, "" where any will do."""
+        return wanted_digest(self.record.get(reference, {}), self.module.params["lock"], reference)
 
     def missing(self) -> list[dict[str, Any]]:
         """Return the images that have to be pulled."""
@@ -95,54 +118,96 @@ class Pulls:
             image
             for image in self.module.params["images"]
             if not is_there(
-                self.engine.inspect(image["reference"]),
+                self.shelf.find(image["reference"]),
                 split(image["reference"])[0],
-                self.recorded(image["reference"]),
+                self.wanted(image["reference"]),
             )
         ]
 
     def check_disk(self, missing: list[dict[str, Any]]) -> None:
         """Fail if what is missing would not leave enough."""
+        if not missing:
+            return
         root = self.engine.ask("GET", "/info")[1]["DockerRootDir"]
         free = shutil.disk_usage(root).free // 2**20
         reserve = self.module.params["reserve_mb"]
         needed = sum(image["disk_mb"] for image in missing)
-        if missing and free < needed + reserve:
+        if free < needed + reserve:
             names = ", ".join(image["reference"] for image in missing)
             self.module.fail_json(
                 msg=f"{root} has {free} MB free; {names} take about {needed} MB, and "
                 f"{reserve} MB have to remain (images_reserve_mb). Nothing was pulled"
             )
 
-    def pull_all(self) -> None:
+    def pull_all(self, missing: list[dict[str, Any]]) -> None:
         """Have all images; record those that are there, and fail for those that are not."""
-        began, done, failed = time.time(), [], {}
-        images = self.module.params["images"]
+        began, failed = time.time(), {}
+        pulled: dict[str, tuple[str, float]] = {}
         with ThreadPoolExecutor(PULLS_AT_A_TIME) as pool:
             runs = {
-                image["reference"]: pool.submit(
-                    self.engine.ensure, image, self.recorded(image["reference"])
-                )
-                for image in images
+                image["reference"]: pool.submit(self.pull, image["reference"]) for image in missing
             }
         for reference, run in runs.items():
             try:
-                done.append(run.result())
+                pulled[reference] = run.result()
             except (PullError, OSError) as error:
                 failed[reference] = str(error)
+        if missing:
+            self.shelf = self.engine.shelf()
+        done = []
+        for image in self.module.params["images"]:
+            if image["reference"] not in failed:
+                try:
+                    done.append(self.describe(image, *pulled.get(image["reference"], ("", 0.0))))
+                except (PullError, OSError) as error:
+                    failed[image["reference"]] = str(error)
         changed = self.remember(done) or any(image["pulled"] or image["tagged"] for image in done)
+        notes = [*self.depot.notes, *self.notes]
         if failed:
             answers = "\n".join(f"{name}: {answer}" for name, answer in failed.items())
             self.module.fail_json(
                 msg=f"Not pulled: {answers}{mirrors_answers(began, answers)}",
                 images=done,
                 changed=changed,
+                notes=notes,
             )
-        self.module.exit_json(changed=changed, images=done)
+        self.module.exit_json(changed=changed, images=done, notes=notes)
+
+    def pull(self, reference: str) -> tuple[str, float]:
+        """Pull one image; return what came of it, and the seconds that it took."""
+        began, mirrored = time.monotonic(), bool(self.depot.url)
+        how = self.engine.fetch(reference, self.wanted(reference), mirrored=mirrored)
+        return how, round(time.monotonic() - began, 1)
+
+    def describe(self, wanted: dict[str, Any], how: str, seconds: float) -> dict[str, Any]:
+        """Give an image all its names; return what became of it."""
+        reference = wanted["reference"]
+        image = self.shelf.find(reference)
+        if image is None:
+            raise PullError("it was pulled, but the engine does not know it")
+        known, digest = digests(image, split(reference)[0]), self.wanted(reference)
+        digest = digest if digest in known else [*known, image["Id"]][0]
+        tagged = []
+        for name in wanted["tags"] or []:
+            there = self.shelf.find(name)
+            if there is None or there["Id"] != image["Id"]:
+                self.engine.tag(reference, name)
+                tagged.append(name)
+        result = {"reference": reference, "digest": digest, "bytes": image["Size"]}
+        locked = self.module.params["lock"].get(reference, "")
+        if locked and locked != digest:
+            result["instead_of"] = locked
+            if how:
+                self.notes.append(
+                    f"{reference} was pulled by its name, as {digest}: nobody has {locked} any "
+                    "more, which images.lock.yml tells; seed the depot again"
+                )
+        return {**result, "pulled": bool(how), "tagged": tagged, "seconds": seconds}
 
     def remember(self, done: list[dict[str, Any]]) -> bool:
         """Write the record; tell whether it is another than before."""
-        record = {i["reference"]: {"digest": i["digest"], "bytes": i["bytes"]} for i in done}
+        kinds = ("digest", "bytes", "instead_of")
+        record = {i["reference"]: {kind: i[kind] for kind in kinds if kind in i} for i in done}
         listed = {image["reference"] for image in self.module.params["images"]}
         # What could not be pulled keeps its digest for the next try.
         kept = {name: entry for name, entry in self.record.items() if name in listed}
@@ -167,6 +232,8 @@ def main() -> None:
         argument_spec={
             "images": {"type": "list", "elements": "dict", "required": True, "options": image},
             "reserve_mb": {"type": "int", "default": 1024},
+            "lock": {"type": "dict", "default": {}},
+            "depot": {"type": "str", "default": ""},
             "record": {"type": "path", "default": RECORD},
             "patience": {"type": "int", "default": 60},
         },
@@ -175,8 +242,8 @@ def main() -> None:
     if module.check_mode and not Path(ENGINE_SOCKET).exists():
         names = [entry["reference"] for entry in module.params["images"]]
         module.exit_json(changed=bool(names), msg=f"would pull {', '.join(names)}")
-    pulls = Pulls(module)
     try:
+        pulls = Pulls(module)
         missing = pulls.missing()
         pulls.check_disk(missing)
     except OSError as error:
@@ -184,7 +251,7 @@ def main() -> None:
     if module.check_mode:
         names = [entry["reference"] for entry in missing]
         module.exit_json(changed=bool(names), msg=f"would pull: {', '.join(names) or 'nothing'}")
-    pulls.pull_all()
+    pulls.pull_all(missing)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from ansible.module_utils.labkit_engine_socket import EngineConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 PAUSES = (2, 8)
 # Another try does not change these answers; a layer that was cut off the engine itself has asked
@@ -23,6 +23,8 @@ FINAL = re.compile(
     re.IGNORECASE,
 )
 ABSENT = re.compile(r"not found|manifest unknown", re.IGNORECASE)
+FULL = re.compile(r"no space left", re.IGNORECASE)
+HUB = {"docker.io", "index.docker.io"}
 
 Image = dict[str, Any]
 
@@ -40,12 +42,26 @@ def split(reference: str) -> tuple[str, str]:
     return (repository, tag) if colon and "/" not in tag else (reference, "latest")
 
 
+def short(repository: str) -> str:
+    """Return a repository's name as the engine shows it: Docker Hub's own go without a prefix."""
+    return repository.removeprefix("docker.io/").removeprefix("library/")
+
+
+def by_the_mirror(repository: str) -> str:
+    """
+    Return the name under which a mirror has an image of another registry, "" for Docker Hub's own.
+
+    An engine asks its mirrors for Docker Hub's names alone; labkit's depot has the others there,
+    below the name of their registry.
+    """
+    host, slash, _ = repository.partition("/")
+    other = slash and ("." in host or host == "localhost") and host not in HUB
+    # With a port it would be no name of Docker Hub's.
+    return f"docker.io/{repository}" if other and ":" not in host else ""
+
+
 def digests(image: Image | None, repository: str) -> list[str]:
     """Return the digests under which the engine got an image from that repository."""
-
-    def short(name: str) -> str:
-        return name.removeprefix("docker.io/").removeprefix("library/")
-
     known = [name.partition("@") for name in (image or {}).get("RepoDigests") or []]
     return [digest for name, _, digest in known if short(name) == short(repository)]
 
@@ -64,10 +80,15 @@ def read_progress(lines: Iterable[bytes]) -> None:
 
 
 class Engine:
-    """The Docker engine of this machine (https://docs.docker.com/reference/api/engine/)."""
+    """
+    The Docker engine of this machine (https://docs.docker.com/reference/api/engine/).
 
-    def __init__(self, patience: int) -> None:
-        self.patience = patience
+    `without_depot` is called where a pull failed; it tells whether the depot is gone since, and
+    the engine does not ask it any more.
+    """
+
+    def __init__(self, patience: int, without_depot: Callable[[], bool] = lambda: False) -> None:
+        self.patience, self.without_depot = patience, without_depot
 
     def ask(self, method: str, path: str) -> tuple[int, Any]:
         """Return status and answer; the answer of a pull is read to its end."""
@@ -79,23 +100,18 @@ class Engine:
         body = answer.read()
         return answer.status, json.loads(body) if body else None
 
-    def inspect(self, reference: str) -> Image | None:
-        """Return what the engine knows of an image."""
-        status, image = self.ask("GET", f"/images/{quote(reference)}/json")
-        return image if status == http.client.OK else None
+    def shelf(self) -> Shelf:
+        """Return all that the engine has now, by one question."""
+        return Shelf(self.ask("GET", "/images/json")[1] or [])
 
-    def tag(self, reference: str, name: str) -> bool:
-        """Give an image a further name; tell whether it was new."""
-        source, target = self.inspect(reference), self.inspect(name)
-        if source and target and source["Id"] == target["Id"]:
-            return False
+    def tag(self, reference: str, name: str) -> None:
+        """Give an image a further name, which another one may have had."""
         repository, tag = split(name)
         status, answer = self.ask(
             "POST", f"/images/{quote(reference)}/tag?repo={quote(repository)}&tag={quote(tag)}"
         )
         if status != http.client.CREATED:
             raise PullError(f"it cannot be named {name}: {answer['message']}")
-        return True
 
     def pull_once(self, reference: str) -> None:
         """
@@ -117,50 +133,87 @@ class Engine:
 
     def pull(self, reference: str) -> None:
         """Pull an image, with further tries where they may help."""
+        directly = False
         for pause in (*PAUSES, None):
             try:
                 return self.pull_once(reference)
             except PullError as error:
+                if not directly and not FULL.search(str(error)) and self.without_depot():
+                    # The answer was that of a depot in its last moments: it says nothing.
+                    directly = True
+                    continue
                 if pause is None or FINAL.search(str(error)):
                     raise
                 time.sleep(pause)
-        return None
+        return self.pull_once(reference)
 
-    def ensure(self, wanted: dict[str, Any], recorded: str) -> dict[str, Any]:
-        """Have one image with all its names; return what became of it."""
-        reference, began = wanted["reference"], time.monotonic()
+    def fetch(self, reference: str, digest: str, *, mirrored: bool) -> str:
+        """
+        Pull an image by its digest, or by its name without one; return what came of it.
+
+        That is "exact", or "by tag" if nobody has that digest any more. `mirrored` tells that there
+        is a depot, which has images of other registries, too.
+        """
         repository = split(reference)[0]
-        pulled = not is_there(self.inspect(reference), repository, recorded)
-        if pulled:
-            self.fetch(reference, repository, recorded)
-        image = self.inspect(reference)
-        if image is None:
-            raise PullError("it was pulled, but the engine does not know it")
-        known = digests(image, repository)
-        return {
-            "reference": reference,
-            "digest": recorded if recorded in known else [*known, image["Id"]][0],
-            "bytes": image["Size"],
-            "pulled": pulled,
-            "tagged": [name for name in wanted["tags"] or [] if self.tag(reference, name)],
-            "seconds": round(time.monotonic() - began, 1),
-        }
-
-    def fetch(self, reference: str, repository: str, recorded: str) -> None:
-        """Pull by the recorded digest, or by name if the registry has it no more."""
-        exact = f"{repository}@{recorded}"
+        if not digest or "@" in reference:
+            self.pull(reference)
+            return "exact" if "@" in reference else "by tag"
         try:
-            if recorded and exact != reference:
-                self.pull(exact)
-                self.tag(exact, reference)
-                return
+            exact = self._by_digest(repository, digest, mirrored=mirrored)
         except PullError as error:
             if not ABSENT.search(str(error)):
                 raise
-        self.pull(reference)
+            self.pull(reference)
+            return "by tag"
+        self.tag(exact, reference)
+        return "exact"
+
+    def _by_digest(self, repository: str, digest: str, *, mirrored: bool) -> str:
+        """Pull an image by its digest, and return the name that it has then."""
+        if mirrored and (odd := by_the_mirror(repository)):
+            try:
+                self.pull_once(f"{odd}@{digest}")
+            except PullError as error:
+                if FULL.search(str(error)):
+                    raise
+            else:
+                return f"{odd}@{digest}"
+        self.pull(f"{repository}@{digest}")
+        return f"{repository}@{digest}"
+
+
+class Shelf:
+    """
+    The images that an engine has, found by their names.
+
+    An image that came as `docker.io/ghcr.io/a/b` is shown as `ghcr.io/a/b`, and found so.
+    """
+
+    def __init__(self, images: Iterable[Image]) -> None:
+        self._named: dict[str, Image] = {}
+        for image in images:
+            for name in (*(image.get("RepoTags") or ()), *(image.get("RepoDigests") or ())):
+                self._named[name] = image
+
+    def find(self, reference: str) -> Image | None:
+        """Return an image by a name as `docker pull` takes it, None if it is not there."""
+        repository, tag = split(reference)
+        return self._named.get(f"{short(repository)}{'@' if ':' in tag else ':'}{tag}")
 
 
 def is_there(image: Image | None, repository: str, recorded: str) -> bool:
     """Tell whether an image is the one recorded, or any that came from its registry."""
     known = digests(image, repository)
     return recorded in known if recorded else bool(known)
+
+
+def wanted_digest(entry: Mapping[str, Any], lock: Mapping[str, str], reference: str) -> str:
+    """
+    Return the digest that an image has to have: that of the lock, else the recorded one.
+
+    What was pulled in place of a locked image that nobody has any more will do from then on.
+    """
+    locked = str(lock.get(reference, ""))
+    if locked and entry.get("instead_of") != locked:
+        return locked
+    return str(entry.get("digest", ""))

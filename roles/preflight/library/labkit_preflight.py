@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.labkit_depot import gone, silence
 from ansible.module_utils.labkit_judgement import (
     Problem,
     judge_clock,
@@ -65,6 +66,11 @@ options:
     type: dict
     required: true
   route_seconds: {description: How long a connection may take., type: float, required: true}
+  depot:
+    description: The class's depot; where it answers, no route to the internet is asked for.
+    type: str
+    default: ""
+  depot_proxy: {description: Where it is a proxy for apt., type: str, default: ""}
 author: [labkit]
 """
 EXAMPLES = r"""
@@ -73,7 +79,10 @@ EXAMPLES = r"""
 """
 RETURN = r"""
 machine:
-  description: What the machine is; see module_utils/labkit_machine.py.
+  description:
+    - What the machine is; see module_utils/labkit_machine.py.
+    - C(named_depot) is the depot that was given, as C({url, proxy}); C(depot) and C(depot_proxy)
+      are the same if it answered, else empty.
   type: dict
   returned: always
 notes:
@@ -89,11 +98,23 @@ problems:
 """
 
 
-def inspect(wanted: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
-    """Return the machine and all that is wrong with it."""
+def find_depot(machine: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """Have the machine know of a depot that answers; return a note of one that does not."""
+    url = wanted["depot"]
+    reason = silence(url, wanted["route_seconds"]) if url else ""
+    there = bool(url) and not reason
+    machine["named_depot"] = {"url": url, "proxy": wanted["depot_proxy"]}
+    machine["depot"] = url if there else ""
+    machine["depot_proxy"] = wanted["depot_proxy"] if there else ""
+    return [gone(url, reason)] if reason else []
+
+
+def inspect(wanted: dict[str, Any]) -> tuple[dict[str, Any], list[Problem], list[str]]:
+    """Return the machine, all that is wrong with it, and what has to be known all the same."""
     ahead = time.time() - wanted["controller_time"]
     settled = wait_for_cloud_init(wanted["cloud_init_seconds"])
     machine = look()
+    notes = find_depot(machine, wanted)
     answers = try_features()
     machine["features"] = {name: not answer for name, answer in answers.items()}
     problems = [
@@ -103,7 +124,7 @@ def inspect(wanted: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
         *judge_clock(ahead, wanted["clock_seconds"]),
         *judge_kernel(answers, wanted["features"]),
         *judge_processor(machine, wanted["images"]),
-        *judge_routes(wanted),
+        *judge_routes(wanted, directly=not machine["depot"]),
     ]
     if not settled:
         problems.append(
@@ -112,7 +133,7 @@ def inspect(wanted: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
                 "look at `cloud-init status --long` on it; run again when it is done",
             )
         )
-    return machine, problems
+    return machine, problems, notes
 
 
 def main() -> None:
@@ -134,6 +155,8 @@ def main() -> None:
             "registry_urls": texts,
             "registry_proxies": {"type": "dict", "required": True},
             "route_seconds": {"type": "float", "required": True},
+            "depot": {"type": "str", "default": ""},
+            "depot_proxy": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
@@ -144,12 +167,12 @@ def main() -> None:
             problems=[problem("Ansible is not root on it", todo)],
             machine={},
         )
-    machine, problems = inspect(module.params)
+    machine, problems, notes = inspect(module.params)
     if half := run("dpkg", "--audit")[1]:
         module.warn(f"some packages are only half installed (dpkg --audit): {half.splitlines()[0]}")
     if problems:
-        module.fail_json(msg=sentence(problems), problems=problems, machine=machine)
-    notes = untested(machine, module.params["engine_source"])
+        module.fail_json(msg=sentence(problems), problems=problems, machine=machine, notes=notes)
+    notes += untested(machine, module.params["engine_source"])
     module.exit_json(changed=False, machine=machine, problems=[], notes=notes)
 
 

@@ -212,8 +212,12 @@ def is_host_name(name: str) -> bool:
     return False
 
 
-def judge_routes(wanted: dict[str, Any]) -> list[Problem]:
-    """Return the servers that will be needed and cannot be reached; takes a few seconds at most."""
+def judge_routes(wanted: dict[str, Any], *, directly: bool = True) -> list[Problem]:
+    """
+    Return the servers that will be needed and cannot be reached; takes a few seconds at most.
+
+    A machine that has all from the depot, and nothing directly, needs none of them.
+    """
     archives = apt_urls()
     apt = apt_proxies()
     engine = {kind.removesuffix("-proxy"): url for kind, url in wanted["registry_proxies"].items()}
@@ -229,7 +233,7 @@ def judge_routes(wanted: dict[str, Any]) -> list[Problem]:
     found = (
         [] if archives else [problem("apt has no source", "name one in /etc/apt/sources.list.d")]
     )
-    for hop, reason in unreachable(hops, wanted["route_seconds"]).items():
+    for hop, reason in unreachable(hops if directly else (), wanted["route_seconds"]).items():
         found.append(_missing_route(hop, reason, *hops[hop]))
     return found
 

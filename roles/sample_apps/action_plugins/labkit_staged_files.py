@@ -26,17 +26,34 @@ def files_of(folder: Path) -> list[Path]:
     )
 
 
-def pack(root: Path, names: list[str]) -> bytes:
+def from_the_depot(files: dict[str, bytes], depot: str) -> dict[str, bytes]:
+    """Return the files, with npm's registry named in each folder that has a lock of modules."""
+    line = f"registry={depot}/npm/\n".encode()
+    found = dict(files)
+    for name in files if depot else ():
+        folder, slash, last = name.rpartition("/")
+        if last == "package-lock.json":
+            place = f"{folder}{slash}.npmrc"
+            own = files.get(place, b"")
+            found[place] = own + (b"\n" if own and not own.endswith(b"\n") else b"") + line
+    return found
+
+
+def pack(root: Path, names: list[str], depot: str = "") -> bytes:
     """
     Return a compressed tar archive; the same files give the same bytes.
 
     A script is executable whatever its mode says: a wheel may have lost the mode.
     """
     stream = io.BytesIO()
+    files = {
+        str(path.relative_to(root)): path.read_bytes()
+        for name in names
+        for path in files_of(root / name)
+    }
     with tarfile.open(fileobj=stream, mode="w") as archive:
-        for path in (file for name in names for file in files_of(root / name)):
-            content = path.read_bytes()
-            entry = tarfile.TarInfo(str(path.relative_to(root)))
+        for path, content in from_the_depot(files, depot).items():
+            entry = tarfile.TarInfo(path)
             entry.size = len(content)
             entry.mode = 0o755 if content.startswith(b"#!") else 0o644
             archive.addfile(entry, io.BytesIO(content))
@@ -52,9 +69,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         """Pack on the controller, stage on the machine."""
         super().run(tmp, task_vars)
         names, root = self._task.args["names"], Path(self._task.args["root"]).resolve()
+        depot = self._task.args.get("depot") or ""
         result: dict[str, Any] = self._execute_module(
             module_args={
-                "archive": base64.b64encode(pack(root, names)).decode(),
+                "archive": base64.b64encode(pack(root, names, depot)).decode(),
                 "owner": self._task.args["owner"],
             },
             task_vars=task_vars,

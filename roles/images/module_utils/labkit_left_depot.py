@@ -1,0 +1,41 @@
+"""A depot that dies while a machine pulls from it: it is left, and the machine goes on directly."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from threading import Lock
+
+from ansible.module_utils.labkit_depot import silence
+from ansible.module_utils.labkit_mirrors import CONFIGURATION, arrange, replace
+
+SECONDS = 3
+
+
+class Depot:
+    """The class's depot, and what becomes of an engine whose depot dies while it pulls."""
+
+    def __init__(self, url: str) -> None:
+        self.url, self.notes = url, []  # type: tuple[str, list[str]]
+        self._lock = Lock()
+
+    def left(self) -> bool:
+        """Tell whether the depot is gone; then the engine is told to go on without it."""
+        if not self.url:
+            return False
+        with self._lock:  # pulls that run side by side all come here
+            if not self.notes and (reason := silence(self.url, SECONDS)):
+                self.notes.append(
+                    f"the depot {self.url} stopped answering while images were pulled ({reason}), "
+                    "so this machine went on directly: look with labkit depot status"
+                )
+                self._leave()
+            return bool(self.notes)
+
+    def _leave(self) -> None:
+        """Take it from the mirrors: an engine would wait for each answer of a hanging one."""
+        with suppress(OSError, ValueError):
+            before = json.loads(CONFIGURATION.read_text(encoding="utf-8"))
+            after = arrange(before, "", [self.url], asked=False)
+            if after != before:
+                replace(CONFIGURATION, before, after)
