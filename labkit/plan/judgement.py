@@ -1,0 +1,99 @@
+"""Whether a plan can work, and what to do where it cannot; pure, with its numbers in the texts."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from labkit.depot.stock.upstream import Limits
+from labkit.errors import LabkitError
+from labkit.plan.line import Speed
+from labkit.plan.loads import Load, Stock, Totals
+
+# A class is provisioned on an evening, with time left to mend what is wrong.
+LONGEST_HOURS = 2
+HOUR = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """What is wrong, with numbers, and what to do; `stops` where it cannot work so."""
+
+    about: str
+    what: str
+    todo: str
+    stops: bool = True
+
+
+def judge_machines(loads: Iterable[Load], away: Mapping[str, str]) -> Iterator[Warned]:
+    """Yield what machines cannot do: `away` has machine → what ssh said."""
+    for machine, said in away.items():
+        yield Warned(
+            machine,
+            f"it says nothing, and is not in these numbers: {said}",
+            "switch it on, mend the way to it, or leave it out with --limit",
+        )
+    for one in loads:
+        # An engine that has run has had its part of the disk; what is lacking goes on top.
+        if one.disk_found < one.disk_needed and not (one.engine and not one.missing):
+            yield Warned(
+                one.machine,
+                f"{one.disk_found} MiB free at {one.disk}, {one.disk_needed} needed",
+                "free some, give it a larger disk, or remove images (images_pull)",
+            )
+
+
+def judge_images(unknown: Mapping[str, LabkitError | None]) -> Iterator[Warned]:
+    """Yield the images whose size nobody told: reference → the registry's answer, if any."""
+    for reference, error in unknown.items():
+        status = getattr(error, "status", 0)
+        # One that the registry refuses will be refused tomorrow; a silent one may be up again.
+        stops = bool(status) or (error is not None and not hasattr(error, "status"))
+        yield Warned(
+            reference,
+            f"its size is not known: {error or 'the lock has it not for every architecture'}",
+            (error.hint if error else "") or "seed the depot again: labkit depot seed",
+            stops=stops,
+        )
+
+
+def judge_hub(totals: Totals, limits: Limits, *, depot: bool) -> Iterator[Warned]:
+    """Yield whether Docker Hub will stop answering; machines behind one address share its limit."""
+    needed = totals.depot_pulls if depot else totals.direct_pulls
+    left = limits.remaining
+    if left is None or needed <= left:
+        return
+    window = f" per {limits.seconds / HOUR:.0f} hours" if limits.seconds else ""
+    count = f"{needed} pulls are needed, {left} of {limits.limit}{window} are left"
+    help_ = (
+        "seed with a Hub account (labkit depot seed --hub-user), or when the window is over"
+        if depot
+        else f"add a depot, which needs {totals.depot_pulls} (docs/depot.md), or remove images"
+    )
+    yield Warned("Docker Hub", f"{count} for this address", help_)
+
+
+def judge_depot(stock: Stock | None) -> Iterator[Warned]:
+    """Yield whether the depot can hold all."""
+    if stock and stock.disk_found < stock.disk_needed:
+        yield Warned(
+            stock.machine,
+            f"{stock.disk_found} MiB free at {stock.disk}, {stock.disk_needed} needed with "
+            "depot_packages_mb and depot_reserve_mb",
+            "free some, give the depot a larger disk, or remove images (images_pull)",
+        )
+
+
+def judge_line(speed: Speed, amount: int, less: int | None) -> Iterator[Warned]:
+    """Yield whether the line takes too long for `amount` bytes; `less` with a depot in its place."""
+    minutes = speed.minutes(amount) or 0
+    if minutes <= LONGEST_HOURS * 60:
+        return
+    rate = speed.rate * 8 / 10**6
+    quicker = speed.minutes(less) if less is not None else None
+    yield Warned(
+        "the line",
+        f"{minutes / 60:.1f} hours at {rate:.1f} Mbit/s for {amount / 10**9:.1f} GB, more than "
+        f"{LONGEST_HOURS}",
+        f"add a depot: {quicker / 60:.1f} hours (docs/depot.md), or remove images"
+        if quicker is not None
+        else "begin the day before, seed elsewhere (labkit depot bundle), or remove images",
+    )
