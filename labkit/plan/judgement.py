@@ -1,26 +1,18 @@
 """Whether a plan can work, and what to do where it cannot; pure, with its numbers in the texts."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
+from labkit.depot.stock.registry import RegistryError
 from labkit.depot.stock.upstream import Limits
 from labkit.errors import LabkitError
 from labkit.plan.line import Speed
 from labkit.plan.loads import Load, Stock, Totals
+from labkit.plan.outcome import Plan, Warned
 
 # A class is provisioned on an evening, with time left to mend what is wrong.
 LONGEST_HOURS = 2
 HOUR = 3600
-
-
-@dataclass(frozen=True, slots=True)
-class Warned:
-    """What is wrong, with numbers, and what to do; `stops` where it cannot work so."""
-
-    about: str
-    what: str
-    todo: str
-    stops: bool = True
+REFUSALS = range(400, 500)
 
 
 def judge_machines(loads: Iterable[Load], away: Mapping[str, str]) -> Iterator[Warned]:
@@ -44,15 +36,22 @@ def judge_machines(loads: Iterable[Load], away: Mapping[str, str]) -> Iterator[W
 def judge_images(unknown: Mapping[str, LabkitError | None]) -> Iterator[Warned]:
     """Yield the images whose size nobody told: reference → the registry's answer, if any."""
     for reference, error in unknown.items():
-        status = getattr(error, "status", 0)
-        # One that the registry refuses will be refused tomorrow; a silent one may be up again.
-        stops = bool(status) or (error is not None and not hasattr(error, "status"))
-        yield Warned(
-            reference,
-            f"its size is not known: {error or 'the lock has it not for every architecture'}",
-            (error.hint if error else "") or "seed the depot again: labkit depot seed",
-            stops=stops,
-        )
+        if error is None:
+            what = "there is none of it for the architecture of a machine"
+            yield Warned(reference, what, "take an image that is made for it (images_pull)")
+            continue
+        # What a registry refuses it refuses tomorrow; one that is away may be back.
+        silent = isinstance(error, RegistryError) and error.status not in REFUSALS
+        what = f"its size is not known: {error.message}"
+        yield Warned(reference, what, error.hint or "", stops=not silent)
+
+
+def judge_class(plan: Plan) -> Iterator[Warned]:
+    """Yield what stands against the class as a whole, as it is: with its depot, or without."""
+    yield from judge_depot(plan.depot)
+    yield from judge_hub(plan.totals, plan.limits, depot=plan.has_depot)
+    less = None if plan.has_depot else plan.amount(depot=True)
+    yield from judge_line(plan.speed, plan.amount(depot=plan.has_depot), less)
 
 
 def judge_hub(totals: Totals, limits: Limits, *, depot: bool) -> Iterator[Warned]:
@@ -83,7 +82,7 @@ def judge_depot(stock: Stock | None) -> Iterator[Warned]:
 
 
 def judge_line(speed: Speed, amount: int, less: int | None) -> Iterator[Warned]:
-    """Yield whether the line takes too long for `amount` bytes; `less` with a depot in its place."""
+    """Yield whether the line takes too long for `amount` bytes, and how long for `less`."""
     minutes = speed.minutes(amount) or 0
     if minutes <= LONGEST_HOURS * 60:
         return

@@ -137,12 +137,7 @@ def totals(loads: Iterable[Load], found: Stock | None) -> Totals:
 
 def distinct(images: Iterable[Sized], held: Collection[str] = ()) -> dict[str, int]:
     """Return blob → bytes of what several images consist of, each once."""
-    return {
-        blob: size
-        for one in images
-        for blob, size in one.blobs.items()
-        if blob not in held
-    }
+    return {blob: size for one in images for blob, size in one.blobs.items() if blob not in held}
 
 
 def pulls(images: Iterable[Sized]) -> int:

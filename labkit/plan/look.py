@@ -36,7 +36,7 @@ def main() -> None:
         answer = sample(**task["sample"]) if "sample" in task else look(task)
     except (OSError, ValueError, http.client.HTTPException) as error:
         answer = {"error": str(error) or type(error).__name__}
-    print(json.dumps(answer), flush=True)
+    sys.stdout.write(json.dumps(answer) + "\n")
 
 
 def look(task: dict[str, Any]) -> dict[str, Any]:
@@ -52,7 +52,11 @@ def look(task: dict[str, Any]) -> dict[str, Any]:
         "engine": images is not None,
         "names": sorted({name for one in images or [] for name in one.get("RepoTags") or []}),
         "digests": sorted(
-            {name.partition("@")[2] for one in images or [] for name in one.get("RepoDigests") or []}
+            {
+                name.partition("@")[2]
+                for one in images or []
+                for name in one.get("RepoDigests") or []
+            }
         ),
         "held": held(directory, task.get("blobs") or []),
     }

@@ -1,46 +1,14 @@
 """What a plan says, as text: a row for each machine, the totals, and as objects for scripts."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from labkit.depot.stock.upstream import Limits
-from labkit.plan.judgement import Warned
-from labkit.plan.line import PACKAGES_SOURCE, Speed
-from labkit.plan.loads import Load, Stock, Totals
+from labkit.plan.line import PACKAGES_SOURCE
+from labkit.plan.outcome import Plan
 
 HEAD = ("machine", "architecture", "images there", "to fetch", "MB", "disk free / needed, MiB")
 MB = 10**6
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """
-    All that a plan found out.
-
-    `packages` are bytes without and with a depot; `source` tells where the sizes of images are
-    from.
-    """
-
-    loads: tuple[Load, ...]
-    depot: Stock | None
-    # There is one in the inventory, whether it answers or not.
-    has_depot: bool
-    totals: Totals
-    packages: tuple[int, int]
-    limits: Limits
-    speed: Speed
-    source: str
-    warnings: tuple[Warned, ...]
-
-    @property
-    def works(self) -> bool:
-        """Whether nothing stands against it."""
-        return not any(one.stops for one in self.warnings)
-
-    def amount(self, *, depot: bool) -> int:
-        """Return all bytes that the internet's line carries."""
-        images = self.totals.depot_bytes if depot else self.totals.direct_bytes
-        return images + self.packages[depot]
 
 
 def rows(plan: Plan) -> list[tuple[str, ...]]:

@@ -2,12 +2,12 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from labkit.classroom import Depot, Machine
+from labkit.classroom import Machine
 from labkit.seat.post import ALONE, opening
 from labkit.ssh import askpass, command
 
@@ -81,8 +81,3 @@ def ask_all(
     asked = list(machines)
     with ThreadPoolExecutor(forks or MOST_AT_ONCE) as pool:
         return dict(zip((each.name for each in asked), pool.map(one, asked), strict=True))
-
-
-def asking(depot: Depot, directory: Path) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-    """Return how to ask the depot, wherever it is."""
-    return lambda told: ask(depot.machine, told, directory, local=depot.local)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.depot.stock.names import HUB, read_name
+from labkit.depot.stock.registry import RegistryError
 from labkit.depot.stock.upstream import HUBS_URL, Image, resolve
 from labkit.errors import LabkitError
 from labkit.lock import Locked
@@ -15,6 +16,7 @@ from labkit.lock import Locked
 AT_ONCE = 4
 # Whoever does not answer so soon is asked no further: there may be a mirror that does.
 SECONDS_TO_ANSWER = 4
+AWAY = "mend this controller's way to it, or seed from a bundle (labkit depot seed --from)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,14 @@ class Sized:
         return read_name(self.reference).registry == HUB
 
 
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """Where registries are found from here, and the names of those that do not answer."""
+
+    upstreams: Mapping[str, str]
+    away: frozenset[str]
+
+
 # By reference and architecture.
 Sizes = dict[tuple[str, str], Sized]
 
@@ -61,7 +71,7 @@ def by_lock(lock: Mapping[str, Locked]) -> Sizes:
 def by_registry(
     references: Iterable[str],
     architectures: Collection[str],
-    upstreams: Mapping[str, str],
+    ways: Ways,
     keep: Path,
 ) -> tuple[Sizes, dict[str, LabkitError]]:
     """
@@ -75,8 +85,10 @@ def by_registry(
         return file.read_bytes() if file.is_file() else None
 
     def one(reference: str) -> Image | LabkitError:
+        if (registry := read_name(reference).registry) in ways.away:
+            return RegistryError(f"{registry} does not answer", AWAY)
         try:
-            return resolve(reference, architectures, upstreams, kept=kept)
+            return resolve(reference, architectures, ways.upstreams, kept=kept)
         except LabkitError as error:
             return error
 
@@ -102,12 +114,24 @@ def sized(image: Image, architecture: str) -> Sized:
     return Sized(image.reference, frozenset(own), manifests | blobs)
 
 
-def reachable(upstreams: Mapping[str, str], mirrors: Iterable[str]) -> dict[str, str]:
-    """Return the upstreams, with the first mirror that answers in the Hub's place if it is away."""
+def find_ways(
+    references: Iterable[str], upstreams: Mapping[str, str], mirrors: Iterable[str]
+) -> Ways:
+    """
+    Find out which registries answer; a mirror that does counts as Docker Hub if that is away.
+
+    One that is away would be waited for with each image.
+    """
+    ways = dict(upstreams)
     for url in (upstreams.get(HUB, HUBS_URL), *mirrors):
         if _answers(url):
-            return {**upstreams, HUB: url}
-    return dict(upstreams)
+            ways[HUB], away = url, set()
+            break
+    else:
+        away = {HUB}
+    names = {read_name(one).registry for one in references} - {HUB}
+    away |= {name for name in names if not _answers(ways.get(name, f"https://{name}"))}
+    return Ways(ways, frozenset(away))
 
 
 def _answers(url: str) -> bool:

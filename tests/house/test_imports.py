@@ -26,7 +26,13 @@ DOORS = {
     "jinja2": ("labkit.pages",),
 }
 # Processes of their own: their standard output is a pipe to labkit, not the screen.
-CHILDREN = ("labkit.resolve", "labkit.checks", "labkit.rehearsal.keeper", "labkit.seat.prober")
+CHILDREN = (
+    "labkit.resolve",
+    "labkit.checks",
+    "labkit.rehearsal.keeper",
+    "labkit.seat.prober",
+    "labkit.plan.look",
+)
 SPEAKERS = ("labkit.display", "labkit.board", *CHILDREN)
 ENDERS = ("labkit.cli", *CHILDREN)
 
