@@ -23,7 +23,7 @@ from labkit.errors import BadInput, ControllerError, LabkitError
 if TYPE_CHECKING:
     from labkit.classroom import Request
     from labkit.display import Show, Steps
-    from labkit.plan.page import Plan
+    from labkit.plan.outcome import Plan
     from labkit.verdicts import Progress
 
 # A disk, or somebody's share of it.

@@ -181,7 +181,7 @@ class Sheet:
         self._console.print()
         self._console.print(
             Text(
-                "it cannot work so" if stops else "look at this",
+                "it cannot work like this" if stops else "look at this",
                 "bold red" if stops else "bold yellow",
             )
         )

@@ -1,6 +1,7 @@
 """Whether a plan can work, and what to do where it cannot; pure, with its numbers in the texts."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from labkit.depot.stock.registry import RegistryError
 from labkit.depot.stock.upstream import Limits
@@ -35,15 +36,21 @@ def judge_machines(loads: Iterable[Load], away: Mapping[str, str]) -> Iterator[W
 
 def judge_images(unknown: Mapping[str, LabkitError | None]) -> Iterator[Warned]:
     """Yield the images whose size nobody told: reference → the registry's answer, if any."""
+    together: dict[Warned, list[str]] = {}
     for reference, error in unknown.items():
-        if error is None:
-            what = "there is none of it for the architecture of a machine"
-            yield Warned(reference, what, "take an image that is made for it (images_pull)")
-            continue
-        # What a registry refuses it refuses tomorrow; one that is away may be back.
-        silent = isinstance(error, RegistryError) and error.status not in REFUSALS
-        what = f"its size is not known: {error.message}"
-        yield Warned(reference, what, error.hint or "", stops=not silent)
+        together.setdefault(_unknown(error), []).append(reference)
+    for warned, names in together.items():
+        yield replace(warned, about=", ".join(names))
+
+
+def _unknown(error: LabkitError | None) -> Warned:
+    """Return what is to be said of an image, or of several that one registry keeps quiet about."""
+    if error is None:
+        todo = "take one that is made for it (images_pull)"
+        return Warned("", "there is none for the architecture of a machine", todo)
+    # What a registry refuses it refuses tomorrow; one that is away may be back.
+    silent = isinstance(error, RegistryError) and error.status not in REFUSALS
+    return Warned("", f"size not known: {error.message}", error.hint or "", stops=not silent)
 
 
 def judge_class(plan: Plan) -> Iterator[Warned]:

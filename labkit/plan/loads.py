@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from labkit.plan.sizes import Sized, Sizes
+from labkit.plan.sizes import Sized, Sizes, on_hub
 
 MIB = 2**20
 # Of preflight_docker_disk_mb, where a machine is to have an image that does not tell its size.
@@ -126,12 +126,14 @@ def totals(loads: Iterable[Load], found: Stock | None) -> Totals:
     """Return both ways: without a depot, and with the one there is, or one that is empty."""
     each = list(loads)
     missing = [image for one in each for image in one.missing]
+    # To be fetched all the same, and counted.
+    unknown = [(name, one.architecture) for one in each for name in one.unknown if on_hub(name)]
     return Totals(
         sum(one.bytes for one in each),
         found.bytes if found else sum(distinct(missing).values()),
         # Of a multi-arch image each architecture counts, and so does each machine.
-        sum(image.hub for image in missing),
-        found.pulls if found else pulls(missing),
+        sum(image.hub for image in missing) + len(unknown),
+        (found.pulls if found else pulls(missing)) + len(set(unknown)),
     )
 
 

@@ -19,7 +19,7 @@ def rows(plan: Plan) -> list[tuple[str, ...]]:
             one.architecture,
             str(len(one.present)),
             str(len(one.missing)) + (f" + {len(one.unknown)}?" if one.unknown else ""),
-            f"{one.bytes / MB:.0f}",
+            f"{one.bytes / MB:.0f}" + (" + ?" if one.unknown else ""),
             f"{one.disk_found} / {one.disk_needed}",
         )
         for one in plan.loads
@@ -30,7 +30,8 @@ def lines(plan: Plan) -> Iterator[str]:
     """Yield what the class as a whole takes."""
     totals, (direct, once) = plan.totals, plan.packages
     named = "with the depot" if plan.has_depot else "with a depot"
-    yield f"images, by {plan.source}:"
+    unknown = any(one.unknown for one in plan.loads)
+    yield f"images, by {plan.source}{', without those of unknown size' if unknown else ''}:"
     yield f"  without a depot  {size(totals.direct_bytes)} over the internet's line"
     yield f"  {named}{' ' * (17 - len(named))}{size(totals.depot_bytes)}"
     yield f"packages and modules: {size(direct)} without, {size(once)} {named}"

@@ -42,7 +42,7 @@ class Sized:
     @property
     def hub(self) -> bool:
         """Whether Docker Hub counts it."""
-        return read_name(self.reference).registry == HUB
+        return on_hub(self.reference)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,11 @@ class Ways:
 
 # By reference and architecture.
 Sizes = dict[tuple[str, str], Sized]
+
+
+def on_hub(reference: str) -> bool:
+    """Tell whether an image is Docker Hub's."""
+    return read_name(reference).registry == HUB
 
 
 def by_lock(lock: Mapping[str, Locked]) -> Sizes:
@@ -146,7 +151,8 @@ def _answers(url: str) -> bool:
 
 
 def _keep(images: Iterable[Image], directory: Path) -> None:
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.parent.mkdir(mode=0o700, exist_ok=True)
+    directory.mkdir(mode=0o700, exist_ok=True)
     for manifest in (one for image in images for one in image.manifests):
         # Renamed when it is whole: a plan may be cut short, or have a twin.
         if not (file := directory / manifest.digest).exists():
