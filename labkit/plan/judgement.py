@@ -25,8 +25,7 @@ def judge_machines(loads: Iterable[Load], away: Mapping[str, str]) -> Iterator[W
             "switch it on, mend the way to it, or leave it out with --limit",
         )
     for one in loads:
-        # An engine that has run has had its part of the disk; what is lacking goes on top.
-        if one.disk_found < one.disk_needed and not (one.engine and not one.missing):
+        if one.disk_found < one.disk_needed:
             yield Warned(
                 one.machine,
                 f"{one.disk_found} MiB free at {one.disk}, {one.disk_needed} needed",

@@ -8,7 +8,7 @@ from typing import Any
 from labkit.plan.sizes import Sized, Sizes, on_hub
 
 MIB = 2**20
-# Of preflight_docker_disk_mb, where a machine is to have an image that does not tell its size.
+# What preflight takes for an image that does not tell its size.
 USUAL_DISK_MB = 250
 
 
@@ -31,7 +31,6 @@ class Load:
     disk: str
     disk_needed: int
     disk_found: int
-    engine: bool = False
 
     @property
     def bytes(self) -> int:
@@ -81,9 +80,8 @@ def load(machine: str, seat: str, inputs: Mapping[str, Any], seen: Any, sizes: S
         tuple(missing),
         tuple(unknown),
         seen["disk"],
-        disk_needed(inputs, present),
+        disk_needed(inputs, present, engine=seen["engine"]),
         seen["free_mb"],
-        seen["engine"],
     )
 
 
@@ -99,11 +97,18 @@ def is_there(reference: str, image: Sized | None, seen: Mapping[str, Any]) -> bo
     return not (image and image.pinned) and _full(reference) in map(_full, seen["names"])
 
 
-def disk_needed(inputs: Mapping[str, Any], present: Collection[str]) -> int:
-    """Return the MiB that preflight asks for, without the images that are there already."""
-    there = (one for one in inputs["images_pull"] if one["reference"] in present)
-    taken = sum(one.get("disk_mb") or USUAL_DISK_MB for one in there)
-    return max(0, int(inputs["preflight_docker_disk_mb"]) - taken)
+def disk_needed(inputs: Mapping[str, Any], present: Collection[str], *, engine: bool) -> int:
+    """
+    Return the MiB that have to be free: what preflight asks for.
+
+    Where an engine is, it has taken its part, and so have builds: what counts then is the images
+    that are not there, and what has to remain behind them.
+    """
+    if not engine:
+        return int(inputs["preflight_docker_disk_mb"])
+    missing = [one for one in inputs["images_pull"] if one["reference"] not in present]
+    taken = sum(one.get("disk_mb") or USUAL_DISK_MB for one in missing)
+    return taken + int(inputs["images_reserve_mb"]) if missing else 0
 
 
 def stock(machine: str, inputs: Mapping[str, Any], seen: Any, missing: Iterable[Sized]) -> Stock:

@@ -91,7 +91,7 @@ def test_a_machine_that_is_off_is_named_and_the_others_are_planned(unlocked: Roo
 def test_a_disk_that_is_too_small_cannot_work(unlocked: Room) -> None:
     unlocked.as_root(MACHINES[0], "docker image rm -f hello-world")
     try:
-        limit = ("--limit", MACHINES[0], "-e", "preflight_docker_disk_mb=99999999")
+        limit = ("--limit", MACHINES[0], "-e", "images_reserve_mb=99999999")
         answer = unlocked.labkit("plan", *limit)
     finally:
         unlocked.labkit("provision", "--tags", "images")

@@ -30,6 +30,7 @@ SIZES: Sizes = {(one.reference, "amd64"): one for one in (UBUNTU, NODE)}
 INPUTS: Mapping[str, Any] = {
     "images_pull": [{"reference": "ubuntu:24.04", "disk_mb": 150}, {"reference": "node:24-slim"}],
     "preflight_docker_disk_mb": 1900,
+    "images_reserve_mb": 1024,
     "depot_packages_mb": 4096,
     "depot_reserve_mb": 1024,
 }
@@ -86,7 +87,7 @@ def test_what_an_engine_has_does_not_travel_again() -> None:
 
     assert one.present == ("ubuntu:24.04",)
     assert [image.reference for image in one.missing] == ["node:24-slim"]
-    assert one.disk_needed == 1900 - 150
+    assert one.disk_needed == 250 + 1024
 
 
 def test_an_image_of_the_name_but_not_of_the_lock_travels() -> None:
