@@ -9,7 +9,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from getpass import getpass
 from pathlib import Path
@@ -22,7 +23,7 @@ from labkit.errors import BadInput, ControllerError, LabkitError
 
 if TYPE_CHECKING:
     from labkit.classroom import Request
-    from labkit.display import Show, Steps
+    from labkit.display import Freight, Show, Steps
     from labkit.plan.outcome import Plan
     from labkit.verdicts import Progress
 
@@ -323,6 +324,108 @@ def guide(guide: Path | None, html: Path | None) -> int:
         minutes = f"{one.minutes:>3} min" if one.minutes else " " * 7
         click.echo(f"{one.number:>3}  {minutes}  {one.title}")
     return OK
+
+
+@labkit.group()
+def depot() -> None:
+    """Have the class download everything once."""
+
+
+def about_the_depot(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say which class's depot is meant, and how to get in."""
+    for option in reversed(CLASS_OPTIONS):
+        (told,) = option(lambda: None).__click_params__
+        if told.name not in OF_MACHINES:
+            command = option(command)
+    return command
+
+
+# A depot is one machine, and what it does is no run over the class.
+OF_MACHINES = frozenset({"limit", "forks", "retry_failed", "verbose"})
+
+
+@depot.command()
+@about_the_depot
+@click.option("--update", is_flag=True, help="Take what the tags name today, despite the lock.")
+@click.option("--verify", is_flag=True, help="Read all that is there, and mend what was altered.")
+@click.option("--from", "bundled", type=EXISTING, metavar="FILE", help="Take it from a bundle.")
+@click.option("--hub-user", metavar="NAME", help="Log in at Docker Hub; asks for the password.")
+@click.option("--hub-token-file", type=EXISTING, help="A file of mode 0600 that holds it.")
+def seed(**given: Any) -> int:
+    """
+    Fill the depot with the class's images, and write images.lock.yml beside the inventory.
+
+    What is there is not fetched again, and an image stays what the lock says. Docker Hub's password
+    or token may stand in LABKIT_HUB_TOKEN; it goes to the depot for this one run, and no machine
+    of the class learns it.
+    """
+    _require_ansible()
+    from labkit.depot.seed import Options, seed_from
+    from labkit.depot.seed import seed as run
+
+    if given["bundled"] and (given["update"] or given["verify"] or given["hub_user"]):
+        raise BadInput("--from asks no registry", "leave --update, --verify and --hub-user out")
+    account = _account(given)
+    again = f"labkit depot seed -i {given['inventory']}"
+    with _freight(given, again) as show:
+        request = _request({**given, "limit": None})
+        if given["bundled"]:
+            lock = seed_from(request, given["bundled"], show)
+        else:
+            lock = run(request, Options(given["update"], given["verify"], account), show)
+    distinct = f"{len(lock)} images are in the depot; images.lock.yml says which"
+    _close(given, distinct, {"type": "seeded", "images": {k: asdict(v) for k, v in lock.items()}})
+    return OK
+
+
+@depot.command()
+@about_the_depot
+@click.argument("file", type=FILE)
+def bundle(**given: Any) -> int:
+    """Write all that the depot holds into FILE: images, packages and modules that passed it."""
+    _require_ansible()
+    from labkit.depot.bundle import bundle as run
+
+    again = f"labkit depot bundle -i {given['inventory']} {given['file']}"
+    with _freight(given, again) as show:
+        size = run(_request({**given, "limit": None}), given["file"], show)
+    said = f"{given['file']}: {size / 1_000_000:.0f} MB; labkit depot seed --from brings it in"
+    _close(given, said, {"type": "bundled", "file": str(given["file"]), "bytes": size})
+    return OK
+
+
+def _account(given: dict[str, Any]) -> tuple[str, str] | None:
+    """Return Docker Hub's name and password; the latter never comes as an argument."""
+    name, file = given["hub_user"], given["hub_token_file"]
+    if name is None:
+        if file:
+            raise BadInput("--hub-token-file needs a name", "add --hub-user NAME")
+        return None
+    if file:
+        if file.stat().st_mode & 0o077:
+            raise BadInput(f"others can read {file}", f"chmod 600 {file}")
+        return name, file.read_text(encoding="utf-8").strip()
+    return name, os.environ.get("LABKIT_HUB_TOKEN") or getpass(f"Docker Hub password of {name}: ")
+
+
+@contextmanager
+def _freight(given: dict[str, Any], again: str) -> "Iterator[Freight]":
+    from rich.console import Console
+
+    from labkit.display import Freight, JsonFreight
+
+    plain = given["plain"] or os.environ.get("TERM") == "dumb"
+    console = Console(stderr=True, emoji=False, force_terminal=False if plain else None)
+    try:
+        with (JsonFreight if given["as_json"] else Freight)(console) as show:
+            yield show
+    except KeyboardInterrupt:
+        click.echo(f"interrupted; to go on where it stopped: {again}", err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+def _close(given: dict[str, Any], line: str, found: dict[str, Any]) -> None:
+    click.echo(json.dumps(found) if given["as_json"] else line)
 
 
 @labkit.group()

@@ -2,14 +2,23 @@
 
 import json
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Protocol, Self, TextIO
+from typing import Any, Protocol, Self, TextIO
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.progress import Progress as Bars
-from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -31,6 +40,9 @@ COLOURS = {
 # What happens on a machine without being worth a line of its own, unless asked for.
 QUIET = frozenset({Kind.START, Kind.SKIPPED})
 SLOWEST = 10
+# Seconds between two lines that say how far it is, off a terminal.
+PACE = 10
+MEGABYTE = 1_000_000
 
 
 class Show(Protocol):
@@ -192,6 +204,86 @@ def print_objects(values: Iterable[Mapping[str, object]], stream: TextIO | None 
     """Print one JSON object per line, and nothing else."""
     for value in values:
         print(json.dumps(value), file=stream or sys.stdout, flush=True)
+
+
+class Freight:
+    """Bytes on their way: a bar on a terminal, else a line now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._bar = self._bars.add_task("", total=None, visible=False)
+        self._said = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bars.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bars.stop()
+
+    def begin(self, what: str) -> None:
+        """Learn what it is about."""
+        self._bars.update(self._bar, description=escape(what), visible=True)
+        if not self._console.is_terminal:
+            self._line(what)
+
+    def note(self, text: str) -> None:
+        """Say something that the instructor should know."""
+        self._line(text)
+
+    def take(self, said: Mapping[str, Any]) -> None:
+        """Show what the depot said: how far it is, what the Hub allows, or a note."""
+        if "total" in said:
+            self._count(said["done"], said["total"])
+        elif "limits" in said:
+            self._line(limits_line(said["limits"]))
+        elif "missing" in said:
+            self._line(f"{said['missing']} of {said['blobs']} blobs have to come")
+        elif "note" in said:
+            self.note(said["note"])
+
+    def _count(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        self._bars.update(self._bar, completed=done, total=total or None)
+        if not self._console.is_terminal and total and now - self._said >= PACE:
+            self._said = now
+            self._line(f"{done / MEGABYTE:.0f} of {total / MEGABYTE:.0f} MB")
+
+    def _line(self, text: str) -> None:
+        self._console.print(f"· {text}", markup=False, highlight=False, soft_wrap=True)
+
+
+class JsonFreight(Freight):
+    """The same as JSON, an object per line on standard output."""
+
+    def begin(self, what: str) -> None:
+        """Print what it is about."""
+        self.take({"begin": what})
+
+    def note(self, text: str) -> None:
+        """Print it."""
+        self.take({"note": text})
+
+    def take(self, said: Mapping[str, Any]) -> None:
+        """Print all that is said."""
+        print(json.dumps({"type": next(iter(said)), **said}), flush=True)
+
+
+def limits_line(limits: Mapping[str, int | None]) -> str:
+    """Return what Docker Hub's counters say, in words."""
+    if limits["remaining"] is None:
+        return "Docker Hub names no limit of pulls"
+    hours = f" in {limits['seconds'] / 3600:.0f} hours" if limits["seconds"] else ""
+    return f"Docker Hub allows {limits['remaining']} pulls more, of {limits['limit']}{hours}"
 
 
 def reason_lines(reason: Reason) -> Text:

@@ -8,8 +8,8 @@ from typing import Any
 from labkit.depot.stock.names import read_name
 from labkit.depot.stock.upstream import registry_of
 from labkit.errors import LabkitError
-from labkit.plan.question import NoAnswer
 from labkit.plan.sizes import Sized
+from labkit.post import Lost
 
 SAMPLE_SECONDS = 3
 MB = 10**6
@@ -55,7 +55,7 @@ def measure(
         return Speed(0, "not measured: there is nothing to fetch, or no registry tells its size")
     try:
         got = ask({"sample": {**_place(image, upstreams), "seconds": SAMPLE_SECONDS}})
-    except (LabkitError, NoAnswer) as error:
+    except (LabkitError, Lost) as error:
         return Speed(0, f"not measured: {error}")
     amount, seconds = got["bytes"], got["seconds"]
     if not amount:
@@ -78,7 +78,7 @@ def _place(image: Sized, upstreams: Mapping[str, str]) -> dict[str, Any]:
     url = registry_of(name, upstreams).ask(
         f"{name.path}/blobs/{largest}",
         "a sample",
-        headers={"Range": "bytes=0-0"},
+        headers=lambda: {"Range": "bytes=0-0"},
         read=read,
     )
     return {"url": url, "headers": {"User-Agent": "labkit"}}

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from labkit.classroom import Machine
 from labkit.plan.sizes import Sized, Sizes, on_hub
 
 MIB = 2**20
@@ -60,10 +61,10 @@ class Totals:
     depot_pulls: int
 
 
-def load(machine: str, seat: str, inputs: Mapping[str, Any], seen: Any, sizes: Sizes) -> Load:
+def load(machine: Machine, references: Iterable[str], seen: Any, sizes: Sizes) -> Load:
     """Return what a machine lacks, which said of itself what `seen` has (see look.py)."""
     present, missing, unknown = [], [], []
-    for reference in references(inputs):
+    for reference in references:
         image = sizes.get((reference, seen["architecture"]))
         if is_there(reference, image, seen):
             present.append(reference)
@@ -72,22 +73,17 @@ def load(machine: str, seat: str, inputs: Mapping[str, Any], seen: Any, sizes: S
         else:
             unknown.append(reference)
     return Load(
-        machine,
-        seat,
+        machine.name,
+        machine.seat,
         seen["architecture"],
         seen["system"],
         tuple(present),
         tuple(missing),
         tuple(unknown),
         seen["disk"],
-        disk_needed(inputs, present, engine=seen["engine"]),
+        disk_needed(machine.inputs, present, engine=seen["engine"]),
         seen["free_mb"],
     )
-
-
-def references(inputs: Mapping[str, Any]) -> list[str]:
-    """Return what a machine is to pull, each once."""
-    return list(dict.fromkeys(one["reference"] for one in inputs["images_pull"]))
 
 
 def is_there(reference: str, image: Sized | None, seen: Mapping[str, Any]) -> bool:

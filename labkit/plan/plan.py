@@ -7,8 +7,9 @@ from labkit.plan.judgement import judge_class, judge_images, judge_machines
 from labkit.plan.line import packages
 from labkit.plan.loads import load, totals
 from labkit.plan.outcome import Plan
-from labkit.plan.question import NoAnswer, ask_all
+from labkit.plan.question import ask_all
 from labkit.plan.survey import Survey
+from labkit.post import Lost
 from labkit.run import choose
 from labkit.scratch import run_directory
 
@@ -32,12 +33,12 @@ def make_plan(
             return None
         survey = Survey(known, machines, scratch)
         answers = ask_all(machines, {}, scratch, forks)
-        seen = {name: one for name, one in answers.items() if not isinstance(one, NoAnswer)}
-        away = {name: str(one) for name, one in answers.items() if isinstance(one, NoAnswer)}
+        seen = {name: one for name, one in answers.items() if not isinstance(one, Lost)}
+        away = {name: str(one) for name, one in answers.items() if isinstance(one, Lost)}
         kinds = {one["architecture"] for one in seen.values()} or {USUAL_ARCHITECTURE}
         images = survey.images(kinds)
         loads = tuple(
-            load(one.name, one.seat, one.inputs, seen[one.name], images.sizes)
+            load(one, survey.references[one.name], seen[one.name], images.sizes)
             for one in machines
             if one.name in seen
         )

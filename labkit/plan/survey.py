@@ -8,13 +8,15 @@ from labkit.classroom import Class, Machine
 from labkit.depot.stock.names import HUB
 from labkit.depot.stock.registry import RegistryError
 from labkit.depot.stock.upstream import Limits, limits
+from labkit.depot.wanted import wanted
 from labkit.errors import LabkitError
 from labkit.lock import NAME, read_lock
 from labkit.plan.line import Speed, measure
-from labkit.plan.loads import Load, Stock, distinct, references, stock
+from labkit.plan.loads import Load, Stock, distinct, stock
 from labkit.plan.outcome import Warned
-from labkit.plan.question import NoAnswer, ask
+from labkit.plan.question import ask
 from labkit.plan.sizes import Sized, Sizes, Ways, by_lock, by_registry, find_ways
+from labkit.post import Lost
 
 UNTOLD = Limits(None, None, None)
 MANIFESTS = "the registries' manifests"
@@ -30,12 +32,17 @@ class Images:
 
 
 class Survey:
-    """What one plan finds out, of one class's chosen machines; `scratch` is its own folder."""
+    """
+    What one plan finds out, of one class's chosen machines; `scratch` is its own folder.
+
+    `references` has for each machine the images that it is to get, those of its builds too.
+    """
 
     def __init__(self, known: Class, machines: Sequence[Machine], scratch: Path) -> None:
         self._known, self._scratch = known, scratch
         self._machines = {one.name: one for one in machines}
-        self._wanted = dict.fromkeys(name for one in machines for name in references(one.inputs))
+        self.references = {one.name: tuple(wanted([one], {})) for one in machines}
+        self._wanted = dict.fromkeys(name for own in self.references.values() for name in own)
         self._kept = known.directory / ".labkit" / "manifests"
         self._ways = self._find_ways(machines[0].inputs)
 
@@ -59,7 +66,7 @@ class Survey:
         told = {"directory": machine.inputs["depot_directory"], "blobs": sorted(distinct(missing))}
         try:
             seen = ask(machine, told, self._scratch, local=self._known.depot.local)
-        except NoAnswer as error:
+        except Lost as error:
             todo = "switch it on, or mend the way to it; machines go on without it, each for itself"
             said = f"the depot says nothing, and is taken for empty: {error}"
             return None, [Warned(machine.name, said, todo)]

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from labkit.classroom import Machine
+from labkit.post import Lost, Post
 from labkit.seat.packets import Count, Place, results, usual_size
-from labkit.seat.post import Lost, Post
 from labkit.verifier import CheckResult
 
+PROBER = Path(__file__).with_name("prober.py")
 # How long a prober may take to be there, to send, and to count.
 PATIENCE_TO_COME, PATIENCE_TO_SEND, PATIENCE_TO_COUNT = 20.0, 10.0, 5.0
 
@@ -78,7 +79,7 @@ class Proof:
     def _start(self) -> None:
         nonce = secrets.token_hex(8)
         for machine in self.machines:
-            post = self._posts[machine.name] = Post(machine, self.directory)
+            post = self._posts[machine.name] = Post(machine, self.directory, PROBER.read_bytes())
             if self._stopped:
                 post.hang_up()
             mates = [mate for mate in self.listed if frozenset({machine.name, mate}) in self.pairs]

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Self
 
 from labkit.classroom import Machine
+from labkit.post import Lost
 from labkit.seat.packets import lost, unproven
-from labkit.seat.post import Lost
 from labkit.seat.proof import Pair, Proof
 from labkit.verdicts import CHECKS
 from labkit.verifier import CheckResult

@@ -32,6 +32,7 @@ CHILDREN = (
     "labkit.rehearsal.keeper",
     "labkit.seat.prober",
     "labkit.plan.look",
+    "labkit.depot.stock",
 )
 SPEAKERS = ("labkit.display", "labkit.board", *CHILDREN)
 ENDERS = ("labkit.cli", *CHILDREN)

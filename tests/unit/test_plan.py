@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from commandline import Labkit
 
+from labkit.classroom import Machine
 from labkit.depot.stock.registry import RegistryError
 from labkit.depot.stock.upstream import Blob, Image, Limits, Manifest, Platform
 from labkit.errors import LabkitError
@@ -19,8 +20,8 @@ from labkit.plan.judgement import judge_class, judge_images, judge_machines
 from labkit.plan.line import Speed, measure, packages
 from labkit.plan.loads import Load, Stock, Totals, load, stock, totals
 from labkit.plan.outcome import Plan
-from labkit.plan.question import NoAnswer, read
 from labkit.plan.sizes import Sized, Sizes, by_lock, sized
+from labkit.ssh import Connection
 
 MB = 10**6
 UNTOLD = Limits(None, None, None)
@@ -52,7 +53,9 @@ def seen(**more: Any) -> dict[str, Any]:
 
 
 def loaded(name: str = "vm1", sizes: Sizes | None = None, **more: Any) -> Load:
-    return load(name, name, INPUTS, seen(**more), SIZES if sizes is None else sizes)
+    machine = Machine(name, name, 1, Connection(name), INPUTS)
+    names = [one["reference"] for one in INPUTS["images_pull"]]
+    return load(machine, names, seen(**more), SIZES if sizes is None else sizes)
 
 
 def planned(loads: tuple[Load, ...], depot: Stock | None = None, **more: Any) -> Plan:
@@ -233,18 +236,6 @@ def test_the_objects_can_be_printed_and_say_whether_it_works() -> None:
     assert [one["type"] for one in said] == ["machine", "class"]
     assert said[0]["missing"][1] == {"reference": "node:24-slim", "bytes": 80 * MB}
     assert said[1]["works"] is True
-
-
-def test_an_answer_is_found_behind_what_a_login_script_says() -> None:
-    assert read(b'Welcome!\n{"free_mb": 1}\n', b"") == {"free_mb": 1}
-
-
-@pytest.mark.parametrize(
-    ("stdout", "said"), [(b"", "no python3"), (b'{"error": "no disk"}\n', "no disk")]
-)
-def test_no_answer_says_why(stdout: bytes, said: str) -> None:
-    with pytest.raises(NoAnswer, match=said):
-        read(stdout, b"sh: no python3\n")
 
 
 def test_a_line_that_cannot_be_measured_says_why() -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from labkit.classroom import Machine
+from labkit.post import Lost, Post, opening
 from labkit.seat import prober
-from labkit.seat.post import PROBER, Lost, Post, opening
+from labkit.seat.proof import PROBER
 from labkit.ssh import Connection
 
 TASK = {"listed": "192.0.2.1", "towards": "127.0.0.1", "asked": "", "port": 4789}
@@ -119,7 +120,7 @@ def post(tmp_path: Path, script: str) -> Post:
     ssh = tmp_path / "ssh"
     ssh.write_text(f"#!/bin/sh\n{script}\n")
     ssh.chmod(0o700)
-    return Post(Machine("vm1", "a", 1, Connection("vm1", ssh=str(ssh)), {}), tmp_path)
+    return Post(Machine("vm1", "a", 1, Connection("vm1", ssh=str(ssh)), {}), tmp_path, HELLO)
 
 
 @pytest.mark.parametrize(

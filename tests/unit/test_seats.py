@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from labkit.classroom import Machine
+from labkit.post import Lost
 from labkit.seat import seats
 from labkit.seat.packets import Count, Place
-from labkit.seat.post import Lost
 from labkit.seat.proof import Proof
 from labkit.seat.seats import Ears, Seats
 from labkit.ssh import Connection

@@ -82,21 +82,21 @@ class Registry:
         what: str,
         *,
         method: str = "GET",
-        headers: Mapping[str, str] | None = None,
+        headers: Callable[[], Mapping[str, str]] = dict,
         read: Callable[[http.client.HTTPResponse], Result],
     ) -> Result:
         """
         Return what `read` makes of the answer, asking again where that helps.
 
         `path` begins behind /v2/; `what` is told where it fails. What `read` meets of a broken
-        connection counts as a failed try, so it has to be one that can begin anew.
+        connection counts as a failed try, and another begins with the `headers` of then.
 
         Raises:
             RegistryError: It does not give it.
         """
         for number in range(1, TRIES + 1):
             try:
-                return self._once(path, what, method, headers or {}, read)
+                return self._once(path, what, method, headers(), read)
             except RegistryError as error:
                 if number == TRIES or not error.passing:
                     raise

@@ -152,9 +152,7 @@ def limits(upstreams: Mapping[str, str], credentials: Credentials | None = None)
         return Limits(_number(limit), _number(remaining), _number(window))
 
     try:
-        return registry.ask(
-            COUNTED, "its counters", method="HEAD", headers={"Accept": ACCEPTED}, read=read
-        )
+        return registry.ask(COUNTED, "its counters", method="HEAD", headers=_accepting, read=read)
     except RegistryError as error:
         if error.status:  # a mirror in the Hub's place has no such image, and no counters
             return Limits(None, None, None)
@@ -175,7 +173,7 @@ def _digest(registry: Registry, name: Name) -> str:
 
     path = f"{name.path}/manifests/{name.tag}"
     return registry.ask(
-        path, f"{name.path}:{name.tag}", method="HEAD", headers={"Accept": ACCEPTED}, read=read
+        path, f"{name.path}:{name.tag}", method="HEAD", headers=_accepting, read=read
     )
 
 
@@ -183,7 +181,7 @@ def _manifest(registry: Registry, name: Name, wanted: str, kept: Kept) -> Manife
     body = kept(wanted) if ":" in wanted else None
     if body is None:
         path, what = f"{name.path}/manifests/{wanted}", f"the manifest {wanted} of {name.path}"
-        body = registry.ask(path, what, headers={"Accept": ACCEPTED}, read=_body)
+        body = registry.ask(path, what, headers=_accepting, read=_body)
     digest = "sha256:" + hashlib.sha256(body).hexdigest()
     if ":" in wanted and digest != wanted:
         raise LabkitError(
@@ -192,6 +190,10 @@ def _manifest(registry: Registry, name: Name, wanted: str, kept: Kept) -> Manife
         )
     described = _json(body, f"{name.path}@{digest}")
     return Manifest(digest, _media_type(described), body)
+
+
+def _accepting() -> Mapping[str, str]:
+    return {"Accept": ACCEPTED}
 
 
 def _body(answer: http.client.HTTPResponse) -> bytes:

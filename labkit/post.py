@@ -1,4 +1,4 @@
-"""A prober on a machine of a seat, and labkit's word with it."""
+"""A program of labkit's own that was sent to a machine, and labkit's word with it."""
 
 import json
 import os
@@ -16,7 +16,6 @@ from labkit.checks.line import SSH_FAILED, SUDO_FREE, SUDO_WITH_PASSWORD
 from labkit.classroom import Machine
 from labkit.ssh import askpass, command
 
-PROBER = Path(__file__).with_name("prober.py")
 # The program comes first on its input, behind its length, then what it is told.
 BEGIN = "import sys; b = sys.stdin.buffer; exec(b.read(int(b.readline())))"
 PYTHON = f"python3 -c {shlex.quote(BEGIN)}"
@@ -38,9 +37,16 @@ class Lost(Exception):
 
 
 class Post:
-    """A prober that was started on a machine; it ends with this end of its connection."""
+    """
+    A program that root runs on a machine; it ends with this end of its connection.
 
-    def __init__(self, machine: Machine, directory: Path) -> None:
+    `program` is Python, and finds what it is told behind itself on its input. `local` starts it on
+    this controller, to which no ssh leads.
+    """
+
+    def __init__(
+        self, machine: Machine, directory: Path, program: bytes, *, local: bool = False
+    ) -> None:
         self.machine = machine
         self._unread = b""
         self._opened = ExitStack()
@@ -49,8 +55,9 @@ class Post:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the connection
         self._opened.callback(self._errors.close)
         secret = connection.become_password
+        line = opening(paid=secret is not None)
         self._process = subprocess.Popen(
-            command(connection, opening(paid=secret is not None), first=ALONE),
+            ["sh", "-c", line] if local else command(connection, line, first=ALONE),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -59,17 +66,16 @@ class Post:
             # Ctrl-C is labkit's to handle.
             start_new_session=True,
         )
-        program = PROBER.read_bytes()
         first = b"" if secret is None else f"{secret}\n".encode()
         self._write(first + f"{len(program)}\n".encode() + program)
 
     def say(self, message: Mapping[str, Any]) -> None:
-        """Tell the prober something; one that is gone is noticed when it is asked."""
+        """Tell the program something; one that is gone is noticed when it is asked."""
         self._write(json.dumps(message).encode() + b"\n")
 
     def hear(self, end: float) -> dict[str, Any]:
         """
-        Return what the prober says next, before a time of the monotonic clock.
+        Return what the program says next, before a time of the monotonic clock.
 
         Raises:
             Lost: It says nothing more, or only what is wrong.
@@ -84,6 +90,35 @@ class Post:
                 if "error" in said:
                     raise Lost(said["error"])
                 return said
+
+    def send(self, data: bytes) -> bool:
+        """Give it bytes, and return whether it took them."""
+        assert self._process.stdin  # noqa: S101 - it was asked for above
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[self._process.stdin.write(left) :]
+        except (OSError, ValueError):
+            return False
+        return True
+
+    def end(self) -> None:
+        """Give it no more: what it reads has come to its end."""
+        assert self._process.stdin  # noqa: S101 - it was asked for above
+        with suppress(OSError):
+            self._process.stdin.close()
+
+    def read(self, count: int, end: float) -> bytes:
+        """
+        Return so many bytes, of which it has just told; no login script gets in between.
+
+        Raises:
+            Lost: They do not come.
+        """
+        while len(self._unread) < count:
+            self._more(end)
+        data, self._unread = self._unread[:count], self._unread[count:]
+        return data
 
     def hang_up(self) -> None:
         """End the connection, from any thread: to one that listens, ssh has ended."""
@@ -102,17 +137,20 @@ class Post:
             self._process.stdin.write(data)
 
     def _line(self, end: float) -> bytes:
-        assert self._process.stdout  # noqa: S101 - it was asked for above
         while b"\n" not in self._unread:
-            left = max(0.0, end - time.monotonic())
-            if not select.select([self._process.stdout], [], [], left)[0]:
-                raise Lost("it did not answer in time")
-            data = os.read(self._process.stdout.fileno(), CHUNK)
-            if not data:
-                raise self._ended()
-            self._unread += data
+            self._more(end)
         line, _, self._unread = self._unread.partition(b"\n")
         return line
+
+    def _more(self, end: float) -> None:
+        assert self._process.stdout  # noqa: S101 - it was asked for above
+        left = max(0.0, end - time.monotonic())
+        if not select.select([self._process.stdout], [], [], left)[0]:
+            raise Lost("it did not answer in time")
+        data = os.read(self._process.stdout.fileno(), CHUNK)
+        if not data:
+            raise self._ended()
+        self._unread += data
 
     def _ended(self) -> Lost:
         with suppress(subprocess.TimeoutExpired):

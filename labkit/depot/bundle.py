@@ -1,0 +1,45 @@
+"""Writes the depot's whole stock into one file, for a room without internet."""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from labkit.classroom import Request
+from labkit.depot.orders import carry_out
+from labkit.depot.seed import read_depot
+from labkit.display import Freight
+from labkit.errors import BadInput
+from labkit.lock import NAME, read_lock
+from labkit.scratch import run_directory
+
+
+def bundle(request: Request, file: Path, show: Freight) -> int:
+    """
+    Write the bundle, and return its bytes; the file is there when it is whole.
+
+    Raises:
+        LabkitError: The depot is not reached, or its store is damaged.
+    """
+    with run_directory() as scratch:
+        known, depot = read_depot(request, scratch)
+        lock = read_lock(known.directory)
+        if not lock:
+            raise BadInput(
+                f"there is no {NAME} beside {request.inventory}: the depot is empty",
+                "fill it first: labkit depot seed",
+            )
+        task = {"verb": "bundle", "lock": {name: asdict(one) for name, one in lock.items()}}
+        show.begin(f"bundling what {depot.machine.name} holds into {file.name}")
+        draft = file.with_name(f"{file.name}.part")
+        try:
+            with draft.open("wb") as data:
+                carry_out(depot, scratch, task, show.take, take=data.write)
+                data.flush()
+                os.fsync(data.fileno())
+            draft.replace(file)
+        except FileNotFoundError as error:
+            raise BadInput(f"{file} cannot be written: {error.strerror}") from None
+        finally:
+            # It cannot be gone on with, and takes room.
+            draft.unlink(missing_ok=True)
+        return file.stat().st_size

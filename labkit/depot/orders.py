@@ -1,0 +1,138 @@
+"""What labkit has the depot do: its stock's program is sent there, told, and listened to."""
+
+import getpass
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from labkit import paths
+from labkit.classroom import Depot
+from labkit.errors import ControllerError, LabkitError
+from labkit.events import Kind
+from labkit.hints import hint
+from labkit.post import Lost, Post
+
+# It says something every half second.
+PATIENCE = 60
+# Debian's name for the user of its docker-registry, whom the store belongs to.
+OWNER = "docker-registry"
+# What serves the caches of packages and modules.
+SERVICE = "nginx"
+# The program that finds these modules is sent in front of them; all of it is one text, since
+# nothing of labkit is to be written to a depot's disk.
+FINDER = """
+import importlib.abc, importlib.util, runpy, sys
+class Sent(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    def find_spec(self, name, path=None, target=None):
+        if name in SOURCES:
+            return importlib.util.spec_from_loader(name, self, is_package=self.is_package(name))
+    def get_source(self, name):
+        return SOURCES[name]
+    def is_package(self, name):
+        return any(one.startswith(name + ".") for one in SOURCES)
+sys.meta_path.insert(0, Sent())
+runpy.run_module("labkit.depot.stock.__main__", run_name="__main__")
+"""
+
+
+def look(depot: Depot, scratch: Path, *, verify: bool = False) -> Mapping[str, Any]:
+    """
+    Return what the depot's store holds; see `labkit.depot.stock.looking`.
+
+    Raises:
+        LabkitError: The depot cannot be reached, or has no store.
+    """
+    return carry_out(depot, scratch, {"verb": "look", "verify": verify}, lambda _said: None)
+
+
+def carry_out(  # noqa: PLR0913 - what streams is named
+    depot: Depot,
+    scratch: Path,
+    task: Mapping[str, Any],
+    tell: Callable[[Mapping[str, Any]], None],
+    *,
+    feed: Iterable[bytes] | None = None,
+    take: Callable[[bytes], object] | None = None,
+) -> Mapping[str, Any]:
+    """
+    Return what the depot answers to a task (`verb`, and what that wants).
+
+    `tell` hears of what goes on, `feed` is what it reads, `take` gets what it gives.
+
+    Raises:
+        LabkitError: It could not; the depot's own words.
+        ControllerError: The depot is not reached.
+    """
+    post = Post(depot.machine, scratch, program(), local=depot.local)
+    sender = threading.Thread(target=_send, args=(post, feed), daemon=True)
+    try:
+        post.say({**_standing(depot), **task})
+        if feed is not None:
+            sender.start()
+        return _listen(post, tell, take)
+    except Lost as why:
+        raise _lost(depot, why) from None
+    finally:
+        post.hang_up()
+        if sender.ident:
+            sender.join()
+        post.close()
+
+
+def program() -> bytes:
+    """Return the depot's part as one Python program, and nothing else of labkit."""
+    root = Path(paths.__file__).parent
+    files = [root / "errors.py", *sorted((root / "depot/stock").glob("*.py"))]
+    sources = {"labkit": "", "labkit.depot": ""}
+    for file in files:
+        name = ".".join(file.relative_to(root.parent).with_suffix("").parts)
+        sources[name.removesuffix(".__init__")] = file.read_text(encoding="utf-8")
+    return f"SOURCES = {sources!r}\n{FINDER}".encode()
+
+
+def _standing(depot: Depot) -> dict[str, Any]:
+    inputs = depot.machine.inputs
+    return {
+        "directory": inputs["depot_directory"],
+        "reserve_mb": inputs["depot_reserve_mb"],
+        "owner": OWNER,
+        "restart": SERVICE,
+        "who": f"labkit of {getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}",
+    }
+
+
+def _send(post: Post, feed: Iterable[bytes]) -> None:
+    for chunk in feed:
+        if not post.send(chunk):
+            return
+    post.end()
+
+
+def _listen(
+    post: Post,
+    tell: Callable[[Mapping[str, Any]], None],
+    take: Callable[[bytes], object] | None,
+) -> Mapping[str, Any]:
+    while True:
+        said = post.hear(time.monotonic() + PATIENCE)
+        if "piece" in said:
+            data = post.read(said["piece"], time.monotonic() + PATIENCE)
+            if take:
+                take(data)
+        elif "result" in said:
+            result: Mapping[str, Any] = said["result"]
+            return result
+        elif "failed" in said:
+            raise LabkitError(said["failed"], said["todo"])
+        else:
+            tell(said)
+
+
+def _lost(depot: Depot, why: Lost) -> LabkitError:
+    kind = Kind.UNREACHABLE if why.away else Kind.FAILED
+    todo = hint(str(why), kind) or "see that it can be reached, then run the same again"
+    return ControllerError(f"the depot {depot.machine.name} is lost: {why}", todo)

@@ -1,0 +1,133 @@
+"""Fills the depot, from the images' registries or from a bundle, and writes down with what."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from labkit.classroom import Class, Depot, Request, read_class
+from labkit.depot.orders import carry_out
+from labkit.depot.stock.bundle import read_first
+from labkit.depot.stock.names import read_name
+from labkit.depot.stock.store import CHUNK
+from labkit.depot.wanted import Wanted, ask_architectures, wanted
+from labkit.display import Freight
+from labkit.errors import BadInput, LabkitError
+from labkit.lock import Locked, Pinned, read_lock, write_lock
+from labkit.scratch import run_directory
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """
+    How to seed, beside which class.
+
+    `update` asks what the tags name today, where the lock has an earlier answer; `verify` reads
+    all that the depot has; `account` is Docker Hub's name and password.
+    """
+
+    update: bool = False
+    verify: bool = False
+    account: tuple[str, str] | None = field(default=None, repr=False)
+
+
+def seed(request: Request, options: Options, show: Freight) -> dict[str, Locked]:
+    """
+    Bring the class's images into its depot; return the lock, which stands beside the inventory.
+
+    Raises:
+        LabkitError: Some image is not there; what is there stays, and the lock says it.
+    """
+    with run_directory() as scratch:
+        known, depot = read_depot(request, scratch)
+        before = read_lock(known.directory)
+        architectures = ask_architectures(known.machines, scratch, show.note)
+        images = wanted(known.machines, architectures)
+        for reference in images:
+            read_name(reference)
+        show.begin(f"seeding {len(images)} images into {depot.machine.name}")
+        task = {
+            "verb": "seed",
+            "images": [_order(*one, before, options) for one in images.items()],
+            "upstreams": depot.machine.inputs["depot_upstreams"],
+            "credentials": options.account,
+            "verify": options.verify,
+        }
+        said = carry_out(depot, scratch, task, show.take)
+        lock = {name: locked(one) for name, one in said["images"].items()}
+        # What the class wanted once, and a failure leaves as it was, is still in the depot.
+        write_lock(known.directory, {**before, **lock})
+        _refuse_failed(said["failed"], show)
+        return lock
+
+
+def seed_from(request: Request, file: Path, show: Freight) -> dict[str, Locked]:
+    """
+    Bring what a bundle holds into the class's depot; nothing is asked of any registry.
+
+    Raises:
+        LabkitError: It is refused; the depot is as before, but for what was right.
+    """
+    with run_directory() as scratch:
+        known, depot = read_depot(request, scratch)
+        try:
+            with file.open("rb") as bundle:
+                read_first(bundle)
+        except OSError as error:
+            raise BadInput(f"{file} cannot be read: {error.strerror}") from None
+        except LabkitError as error:
+            raise BadInput(f"{file}: {error.message}", error.hint) from None
+        show.begin(f"bringing {file.name} into {depot.machine.name}")
+        said = carry_out(depot, scratch, {"verb": "load"}, show.take, feed=_chunks(file))
+        lock = {name: locked(one) for name, one in said["lock"].items()}
+        write_lock(known.directory, lock)
+        return lock
+
+
+def read_depot(request: Request, scratch: Path) -> tuple[Class, Depot]:
+    """
+    Return the class, and its depot.
+
+    Raises:
+        BadInput: It has none.
+    """
+    known = read_class(request, scratch)
+    if known.depot is None:
+        raise BadInput(
+            f"{request.inventory} has no depot",
+            "name its machine in a group [depot], then labkit depot up",
+        )
+    return known, known.depot
+
+
+def locked(said: Mapping[str, Any]) -> Locked:
+    """Return one image of a lock as JSON has it."""
+    platforms = {name: Pinned(**one) for name, one in said["platforms"].items()}
+    return Locked(said["digest"], platforms)
+
+
+def _order(
+    reference: str, want: Wanted, lock: Mapping[str, Locked], options: Options
+) -> dict[str, Any]:
+    before = None if options.update else lock.get(reference)
+    return {
+        "reference": reference,
+        "platforms": sorted(want.platforms),
+        "tags": want.tags,
+        "digest": before.digest if before else None,
+    }
+
+
+def _refuse_failed(failed: Mapping[str, tuple[str, str]], show: Freight) -> None:
+    for reference, (why, _) in failed.items():
+        show.note(f"{reference} is not in the depot: {why}")
+    if failed:
+        count = f"{len(failed)} of the class's images are" if len(failed) > 1 else "an image is"
+        todo = next(iter(failed.values()))[1]
+        raise LabkitError(f"{count} not in the depot: {', '.join(failed)}", todo)
+
+
+def _chunks(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as bundle:
+        while chunk := bundle.read(CHUNK):
+            yield chunk
