@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from labkit.classroom import Machine
+from labkit.depot.stock.names import Name, read_name
+from labkit.errors import BadInput
 from labkit.plan.sizes import Sized, Sizes, on_hub
 
 MIB = 2**20
@@ -90,7 +92,7 @@ def is_there(reference: str, image: Sized | None, seen: Mapping[str, Any]) -> bo
     """Tell whether an engine has an image: of the lock's digest, else one of that name."""
     if image and image.digests & set(seen["digests"]):
         return True
-    return not (image and image.pinned) and _full(reference) in map(_full, seen["names"])
+    return not (image and image.pinned) and read_name(reference) in map(_name, seen["names"])
 
 
 def disk_needed(inputs: Mapping[str, Any], present: Collection[str], *, engine: bool) -> int:
@@ -148,6 +150,9 @@ def pulls(images: Iterable[Sized]) -> int:
     return len({(one.reference, one.digests) for one in images if one.hub})
 
 
-def _full(reference: str) -> str:
-    name = reference.removeprefix("docker.io/").removeprefix("library/")
-    return name if ":" in name.rpartition("/")[2] or "@" in name else f"{name}:latest"
+def _name(reference: str) -> Name | None:
+    """Return what a name stands for; an engine also has images with none (`<none>:<none>`)."""
+    try:
+        return read_name(reference)
+    except BadInput:
+        return None

@@ -86,7 +86,7 @@ def test_each_architecture_counts_for_itself() -> None:
 
 
 def test_what_an_engine_has_does_not_travel_again() -> None:
-    one = loaded(names=["ubuntu:24.04"], engine=True)
+    one = loaded(names=["<none>:<none>", "docker.io/library/ubuntu:24.04"], engine=True)
 
     assert one.present == ("ubuntu:24.04",)
     assert [image.reference for image in one.missing] == ["node:24-slim"]
