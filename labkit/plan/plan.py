@@ -5,16 +5,11 @@ from dataclasses import replace
 from labkit.classroom import Request, read_class
 from labkit.plan.judgement import judge_class, judge_images, judge_machines
 from labkit.plan.line import packages
-from labkit.plan.loads import load, totals
+from labkit.plan.loads import totals
 from labkit.plan.outcome import Plan
-from labkit.plan.question import ask_all
 from labkit.plan.survey import Survey
-from labkit.post import Lost
 from labkit.run import choose
 from labkit.scratch import run_directory
-
-# Where no machine answers, its images have a size all the same.
-USUAL_ARCHITECTURE = "amd64"
 
 
 def make_plan(
@@ -32,16 +27,9 @@ def make_plan(
         if not machines:
             return None
         survey = Survey(known, machines, scratch)
-        answers = ask_all(machines, {}, scratch, forks)
-        seen = {name: one for name, one in answers.items() if not isinstance(one, Lost)}
-        away = {name: str(one) for name, one in answers.items() if isinstance(one, Lost)}
-        kinds = {one["architecture"] for one in seen.values()} or {USUAL_ARCHITECTURE}
-        images = survey.images(kinds)
-        loads = tuple(
-            load(one, survey.references[one.name], seen[one.name], images.sizes)
-            for one in machines
-            if one.name in seen
-        )
+        seen, away = survey.machines(forks)
+        images = survey.images({one["architecture"] for one in seen.values()})
+        loads = survey.loads(seen, images)
         depot, wrong = survey.depot(loads)
         speed, limits = survey.speed(loads), survey.limits()
     systems = [one.system for one in loads]

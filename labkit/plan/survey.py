@@ -3,18 +3,19 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from labkit.classroom import Class, Machine
 from labkit.depot.stock.names import HUB
 from labkit.depot.stock.registry import RegistryError
 from labkit.depot.stock.upstream import Limits, limits
-from labkit.depot.wanted import wanted
+from labkit.depot.wanted import USUAL, wanted
 from labkit.errors import LabkitError
 from labkit.lock import NAME, read_lock
 from labkit.plan.line import Speed, measure
-from labkit.plan.loads import Load, Stock, distinct, stock
+from labkit.plan.loads import Load, Stock, distinct, load, stock
 from labkit.plan.outcome import Warned
-from labkit.plan.question import ask
+from labkit.plan.question import ask, ask_all
 from labkit.plan.sizes import Sized, Sizes, Ways, by_lock, by_registry, find_ways
 from labkit.post import Lost
 
@@ -32,22 +33,33 @@ class Images:
 
 
 class Survey:
-    """
-    What one plan finds out, of one class's chosen machines; `scratch` is its own folder.
-
-    `references` has for each machine the images that it is to get, those of its builds too.
-    """
+    """What one plan finds out, of one class's chosen machines; `scratch` is its own folder."""
 
     def __init__(self, known: Class, machines: Sequence[Machine], scratch: Path) -> None:
         self._known, self._scratch = known, scratch
         self._machines = {one.name: one for one in machines}
-        self.references = {one.name: tuple(wanted([one], {})) for one in machines}
-        self._wanted = dict.fromkeys(name for own in self.references.values() for name in own)
+        self._references = {one.name: tuple(wanted([one], {})) for one in machines}
+        self._wanted = dict.fromkeys(name for own in self._references.values() for name in own)
         self._kept = known.directory / ".labkit" / "manifests"
         self._ways = self._find_ways(machines[0].inputs)
 
+    def machines(self, forks: int | None) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+        """Return what each machine says of itself, and why the others say nothing."""
+        answers = ask_all(self._machines.values(), {}, self._scratch, forks)
+        away = {name: str(one) for name, one in answers.items() if isinstance(one, Lost)}
+        return {name: one for name, one in answers.items() if not isinstance(one, Lost)}, away
+
+    def loads(self, seen: Mapping[str, Any], images: Images) -> tuple[Load, ...]:
+        """Return what each machine lacks that answered, also of what its builds begin with."""
+        return tuple(
+            load(one, self._references[name], seen[name], images.sizes)
+            for name, one in self._machines.items()
+            if name in seen
+        )
+
     def images(self, architectures: Collection[str]) -> Images:
         """Return the images' sizes, by the lock, and by the registries for those that it lacks."""
+        architectures = architectures or {USUAL}
         lock = by_lock(read_lock(self._known.directory))
         lacking = [
             name for name in self._wanted if any((name, kind) not in lock for kind in architectures)
