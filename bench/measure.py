@@ -1,12 +1,13 @@
 """What the measurements share: a sandbox to measure on, and a table that tells of the box."""
 
+import argparse
 import os
 import platform
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -25,8 +26,9 @@ class Sandbox:
         self.directory = directory
         self.inventory = directory / "class.ini"
 
-    def up(self, machines: int) -> None:
-        run(labkit("sandbox", "up", self.directory, "--seats", machines, "--machines-per-seat", 1))
+    def up(self, machines: int, *more: object) -> None:
+        size = ("--seats", machines, "--machines-per-seat", 1)
+        run(labkit("sandbox", "up", self.directory, *size, *more))
 
     def down(self) -> None:
         run(labkit("sandbox", "down", self.directory))
@@ -48,6 +50,22 @@ def sandbox() -> Iterator[Sandbox]:
             yield made
         finally:
             made.down()
+
+
+def bench(
+    name: str,
+    head: str,
+    parser: argparse.ArgumentParser,
+    rows: Callable[[Sandbox, argparse.Namespace], Iterable[str]],
+) -> None:
+    """Measure once, in a sandbox of its own, and print the table or put it into the page."""
+    parser.add_argument("--write", action="store_true", help="put the table into bench/README.md")
+    given = parser.parse_args()
+    with sandbox() as made:
+        text = table(head, list(rows(made, given)))
+    print(text)
+    if given.write:
+        write(name, text)
 
 
 def first(machines: int) -> str:

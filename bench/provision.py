@@ -20,14 +20,12 @@ from measure import (
     LONGEST_SECONDS,
     ROOT,
     Sandbox,
+    bench,
     first,
     labkit,
     out,
-    sandbox,
-    table,
     timed,
     told,
-    write,
 )
 
 from labkit.logins import password_hash, read_passwords
@@ -102,13 +100,7 @@ def main() -> None:
     """Measure once."""
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     parser.add_argument("--machines", type=int, default=10)
-    parser.add_argument("--write", action="store_true", help="put the table into bench/README.md")
-    given = parser.parse_args()
-    with sandbox() as made:
-        text = table(HEAD, list(measure(made, given.machines)))
-    print(text)
-    if given.write:
-        write("provision", text)
+    bench("provision", HEAD, parser, lambda made, given: measure(made, given.machines))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ this file.
 import argparse
 from collections.abc import Iterator
 
-from measure import Sandbox, first, sandbox, table, told, write
+from measure import Sandbox, bench, first, told
 
 SEATS = 3
 HEAD = "| | seconds | times one seat |"
@@ -35,13 +35,7 @@ def main() -> None:
     """Measure once."""
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     parser.add_argument("--chapters", default="all", help="as for labkit verify --rehearse")
-    parser.add_argument("--write", action="store_true", help="put the table into bench/README.md")
-    given = parser.parse_args()
-    with sandbox() as made:
-        text = table(HEAD, list(measure(made, given.chapters)))
-    print(text)
-    if given.write:
-        write("rehearsal", text)
+    bench("rehearsal", HEAD, parser, lambda made, given: measure(made, given.chapters))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from labkit.errors import BadInput, ControllerError, LabkitError
 if TYPE_CHECKING:
     from labkit.classroom import Request
     from labkit.display import Freight, Show, Steps
+    from labkit.plan.outcome import Plan
     from labkit.verdicts import Progress
 
 # A disk, or somebody's share of it.
@@ -287,6 +288,26 @@ def verify(**given: Any) -> int:
     )
     with _show(given, "verify", "verify" if chapters is None else "rehearse") as show:
         return _finish(run(_request(given), options, show), given, "verify")
+
+
+@labkit.command()
+@about_the_class
+def plan(**given: Any) -> int:
+    """
+    Say what the class will download, and whether that can work, before anything starts.
+
+    For each machine its images, their bytes and its disk; for the class what the internet's line
+    carries and Docker Hub counts, with and without a depot. Changes nothing on any machine.
+    """
+    _require_ansible()
+    from labkit.plan.plan import make_plan
+
+    found = make_plan(_request(given), forks=given["forks"], retry_failed=given["retry_failed"])
+    if found is None:
+        click.echo("nothing to retry: the latest run left every machine ready", err=True)
+        return OK
+    _show_plan(found, as_json=given["as_json"])
+    return OK if found.works else NOT_READY
 
 
 @labkit.command()
@@ -607,6 +628,25 @@ def _show(given: dict[str, Any], verb: str, recorded_as: str | None = None) -> "
     title = f"labkit {verb} {inventory}"
     usual = usual_seconds(directory, recorded_as or verb)
     return LiveBoard(Console(highlight=False, emoji=False), title, usual)
+
+
+def _show_plan(found: "Plan", *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from labkit.display import Sheet, print_objects
+    from labkit.events import Reason
+    from labkit.plan import page
+
+    if as_json:
+        print_objects(page.objects(found))
+        return
+    console = Console(highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty())
+    sheet = Sheet(console)
+    sheet.table(page.HEAD, page.rows(found))
+    for line in page.lines(found):
+        sheet.line(line)
+    for one in found.warnings:
+        sheet.warn(Reason(one.about, one.what, one.todo), stops=one.stops)
 
 
 def _told(verdicts: "list[Progress]", again: str) -> int:

@@ -19,6 +19,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 from rich.progress import Progress as Bars
+from rich.table import Table
 from rich.text import Text
 
 from labkit.events import Event, Kind, Reason
@@ -165,6 +166,44 @@ class Steps:
     def _finish(self) -> None:
         for task in self._bars.tasks:
             self._bars.update(task.id, completed=1)
+
+
+class Sheet:
+    """What a verb found out, when it has all of it: a table, lines, and what to do last."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def table(self, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Print rows under their heads; what can be counted stands to the right."""
+        made = Table(box=None, pad_edge=False, header_style="bold")
+        for name in head:
+            made.add_column(name)
+        for row in rows:
+            made.add_row(*map(Text, row))
+        self._console.print(made)
+        self._console.print()
+
+    def line(self, text: str) -> None:
+        """Print a line."""
+        self._console.print(Text(text))
+
+    def warn(self, reason: Reason, *, stops: bool) -> None:
+        """Print what is wrong, and what to do."""
+        self._console.print()
+        self._console.print(
+            Text(
+                "it cannot work like this" if stops else "look at this",
+                "bold red" if stops else "bold yellow",
+            )
+        )
+        self._console.print(reason_lines(reason))
+
+
+def print_objects(values: Iterable[Mapping[str, object]], stream: TextIO | None = None) -> None:
+    """Print one JSON object per line, and nothing else."""
+    for value in values:
+        print(json.dumps(value), file=stream or sys.stdout, flush=True)
 
 
 class Freight:

@@ -31,6 +31,7 @@ CHILDREN = (
     "labkit.checks",
     "labkit.rehearsal.keeper",
     "labkit.seat.prober",
+    "labkit.plan.look",
     "labkit.depot.stock",
 )
 SPEAKERS = ("labkit.display", "labkit.board", *CHILDREN)

@@ -1,0 +1,120 @@
+"""
+What a machine, or the depot, says of itself before anything starts.
+
+labkit sends this one file over ssh, and root runs it: Python's own library only, from 3.10 on. It
+looks, answers with one line of JSON, ends by itself, and leaves nothing behind.
+"""
+
+import http.client
+import json
+import os
+import platform
+import signal
+import socket
+import sys
+import time
+import urllib.request
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+# The longest that it may live, whatever happens.
+LIMIT = 15
+ENGINE = "/run/docker.sock"
+ENGINE_PATIENCE = 5
+# Docker's words for what the kernel calls otherwise.
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+CHUNK = 65536
+MIB = 2**20
+
+
+def main() -> None:
+    """Answer the one question on standard input."""
+    signal.alarm(LIMIT)
+    task = json.loads(sys.stdin.buffer.readline())
+    try:
+        answer = sample(**task["sample"]) if "sample" in task else look(task)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        answer = {"error": str(error) or type(error).__name__}
+    sys.stdout.write(json.dumps(answer) + "\n")
+
+
+def look(task: dict[str, Any]) -> dict[str, Any]:
+    """Return how this machine stands; of the blobs of `task` those that its store holds."""
+    kernel = platform.machine()
+    root, images = engine()
+    directory = Path(task.get("directory") or root)
+    return {
+        "architecture": ARCHITECTURES.get(kernel, kernel),
+        "system": system(Path("/etc/os-release").read_text(encoding="utf-8")),
+        "disk": str(directory),
+        "free_mb": free_mb(directory),
+        "engine": images is not None,
+        "names": sorted({name for one in images or [] for name in one.get("RepoTags") or []}),
+        "digests": sorted(
+            {
+                name.partition("@")[2]
+                for one in images or []
+                for name in one.get("RepoDigests") or []
+            }
+        ),
+        "held": held(directory, task.get("blobs") or []),
+    }
+
+
+def system(release: str) -> str:
+    """Return what /etc/os-release calls this system."""
+    lines = dict(line.split("=", 1) for line in release.splitlines() if "=" in line)
+    return lines.get("PRETTY_NAME", "unknown").strip("\"'")
+
+
+def free_mb(directory: Path) -> int:
+    """Return the room of the file system where a directory is, or will be."""
+    while not directory.exists():
+        directory = directory.parent
+    return os.statvfs(directory).f_bavail * os.statvfs(directory).f_frsize // MIB
+
+
+def engine() -> tuple[str, list[dict[str, Any]] | None]:
+    """Return where the engine keeps its data, and its images; None where no engine answers."""
+    try:
+        return ask("/info")["DockerRootDir"], ask("/images/json")
+    except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
+        return "/var/lib/docker", None
+
+
+def ask(path: str) -> Any:
+    """Return what the engine answers (https://docs.docker.com/reference/api/engine/)."""
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.sock.settimeout(ENGINE_PATIENCE)
+        connection.sock.connect(ENGINE)
+        connection.request("GET", path)
+        return json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+
+
+def held(directory: Path, blobs: Iterable[str]) -> list[str]:
+    """Return those blobs that lie in the depot's store, in the registry's layout."""
+    store = directory / "store/docker/registry/v2/blobs/sha256"
+    plain = ((blob, blob.removeprefix("sha256:")) for blob in blobs)
+    return [blob for blob, digest in plain if (store / digest[:2] / digest / "data").is_file()]
+
+
+def sample(url: str, headers: dict[str, str], seconds: float) -> dict[str, Any]:
+    """Return how many bytes of a URL came within so many seconds; they are thrown away."""
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - labkit asks for a registry's
+    began, got = time.monotonic(), 0
+    with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310 - as above
+        while (spent := time.monotonic() - began) < seconds:
+            data = answer.read1(CHUNK)
+            if not data:
+                break
+            got += len(data)
+    return {"bytes": got, "seconds": max(spent, 0.001)}
+
+
+if __name__ == "__main__":
+    main()
