@@ -164,9 +164,10 @@ def write(module: AnsibleModule, path: str, text: str) -> None:
         return
     with tempfile.NamedTemporaryFile("w", delete=False, encoding="utf-8") as new:
         new.write(text)
-    Path(new.name).chmod(0o755 if text.startswith("#!") else 0o644)
     target.parent.mkdir(parents=True, exist_ok=True)
     module.atomic_move(new.name, str(target), unsafe_writes=True)
+    # Not before: a file that is new gets the mode that Ansible gives to new files.
+    target.chmod(0o755 if text.startswith("#!") else 0o644)
 
 
 def main() -> None:
