@@ -3,11 +3,14 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import IPv4Address
 
 import pytest
 from conftest import MACHINES, Answer, Room, docker, labkit
 from docker_repository import make
 from snapshot import take
+
+from labkit.sandbox import plan, registry
 
 pytestmark = pytest.mark.machines
 
@@ -20,8 +23,8 @@ TRACES = (
 )
 
 
-def depot(verb: str, room: Room) -> Answer:
-    made = labkit("depot", verb, "-i", str(room.inventory))
+def depot(verb: str, room: Room, *more: str) -> Answer:
+    made = labkit("depot", verb, "-i", str(room.inventory), *more)
     assert made.code == 0, made.stdout + made.stderr
     return made
 
@@ -46,16 +49,25 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
 @contextmanager
 def no_registry(room: Room) -> Iterator[None]:
     """Switch the sandbox's registry off, which is the upstream of its depot."""
-    names = docker(
-        *("ps", "--filter", "label=labkit.sandbox", "--format", "{{.Names}} {{.Image}}")
-    ).splitlines()
-    upstream = [row.split()[0] for row in names if "registry" in row]
-    assert upstream, f"no registry among {names} of {room.directory}"
-    docker("stop", "--time", "1", *upstream)
+    sandbox = plan.sandbox_id(room.directory)
+    assert registry.stop_registry(sandbox)
     try:
         yield
     finally:
-        docker("start", *upstream)
+        registry.ensure_registry(sandbox, IPv4Address(room.gateway))
+
+
+@contextmanager
+def no_internet(room: Room, *machines: str) -> Iterator[None]:
+    """Take the way out from machines: what answers on their own network is all that is left."""
+    route = room.as_root(machines[0], "ip route show default").strip()
+    for machine in machines:
+        room.as_root(machine, "ip route del default")
+    try:
+        yield
+    finally:
+        for machine in machines:
+            room.as_root(machine, f"ip route add {route}")
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +163,28 @@ def test_a_depot_that_does_not_answer_is_a_note(ready: Room) -> None:
 
     assert back.states == {ONE: "ready"}, back.explain()
     assert "does not answer" not in json.dumps(back.verdicts[ONE]["notes"])
+
+
+def test_a_bundle_makes_a_class_ready_in_a_room_without_internet(
+    ready: Room, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    bundle = tmp_path_factory.mktemp("bundle") / "stock.tar"
+    depot("bundle", ready, str(bundle))
+    room = Room(tmp_path_factory.mktemp("room"))
+    made = labkit(
+        *("sandbox", "up", str(room.directory), "--depot"),
+        *("--seats", "1", "--machines-per-seat", "1"),
+    )
+    try:
+        assert made.code == 0, made.stderr
+        depot("up", room)
+        with no_registry(room), no_internet(room, "depot", ONE):
+            depot("seed", room, "--from", str(bundle))
+            bundle.unlink()
+            cold = room.labkit("provision")
+            assert cold.states == {ONE: "ready"}, cold.explain()
+    finally:
+        labkit("sandbox", "down", str(room.directory))
 
 
 def test_down_leaves_no_trace_on_a_machine(ready: Room) -> None:
