@@ -8,7 +8,6 @@ import hashlib
 import json
 import re
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,7 +29,8 @@ class Hub:
     """
     What it has and how it fails.
 
-    `faults`: a part of a path → what comes once for each entry: a status, "cut", "alter" or "hang".
+    `faults`: a part of a path → what comes once for each entry: a status, "cut", "alter", "hang"
+    (silence without end) or "hold" (nothing until `opened` is set, then what was asked for).
     """
 
     blobs: dict[str, bytes] = field(default_factory=dict)
@@ -41,6 +41,8 @@ class Hub:
     authorized: list[str] = field(default_factory=list)
     user: str = ""
     url: str = ""
+    opened: threading.Event = field(default_factory=threading.Event)
+    closed: threading.Event = field(default_factory=threading.Event)
 
     def put(self, data: bytes | dict[str, Any]) -> dict[str, Any]:
         body = data if isinstance(data, bytes) else json.dumps(data).encode()
@@ -88,8 +90,10 @@ class Handler(BaseHTTPRequestHandler):
         hub.asked.append(f"{self.command} {self.path} {self.headers.get('Range', '')}".strip())
         fault = hub.fault(self.path)
         if fault == "hang":
-            time.sleep(3)
+            hub.closed.wait()
             return
+        if fault == "hold":
+            hub.opened.wait()
         if isinstance(fault, int):
             said = {"errors": [{"code": "X", "message": LIMIT if fault == 429 else "on fire"}]}
             self.answer(fault, json.dumps(said).encode(), hub.headers)
@@ -149,5 +153,7 @@ def serving(hub: Hub, address: str = "127.0.0.1") -> Iterator[Hub]:
     try:
         yield hub
     finally:
+        hub.opened.set()
+        hub.closed.set()
         server.shutdown()
         server.server_close()

@@ -113,9 +113,7 @@ def test_trouble_that_passes_is_waited_for(depot: Depot, hub: Hub, times: int) -
     assert depot.seed("ubuntu:24.04")["failed"] == {}
 
 
-def test_a_limit_that_is_reached_is_told_and_the_others_are_not_asked(
-    depot: Depot, hub: Hub
-) -> None:
+def test_a_limit_that_is_reached_is_told_and_not_waited_for(depot: Depot, hub: Hub) -> None:
     hub.faults["library"] = [429] * 99
     began = time.monotonic()
     said = depot.seed("ubuntu:24.04", "node", "mongo", "nginx", "redis", "debian")
@@ -125,6 +123,51 @@ def test_a_limit_that_is_reached_is_told_and_the_others_are_not_asked(
     assert len(said["failed"]) == 6
     # Not tried again and again: a limit of hours does not pass within seconds.
     assert time.monotonic() - began < 5
+
+
+def test_a_limit_met_by_one_image_keeps_no_other_out_and_nothing_is_counted_twice(
+    depot: Depot, hub: Hub
+) -> None:
+    child = json.loads(hub.blobs[hub.image("library/node", "24", b"node", "amd64")])["manifests"][0]
+    hub.faults[f"node/manifests/{child['digest']}"] = [429] * 9
+    said = depot.seed("ubuntu:24.04", "node:24")
+    assert list(said["images"]) == ["ubuntu:24.04"]
+    assert "429" in said["failed"]["node:24"][0]
+
+    hub.faults.clear()
+    hub.asked.clear()
+    assert depot.seed("ubuntu:24.04", "node:24")["failed"] == {}
+    # Of the one the index is kept, though it failed.
+    assert [one for one in hub.asked if "GET" in one and "/manifests/" in one] == [
+        f"GET /v2/library/node/manifests/{child['digest']}"
+    ]
+    assert hub.count("GET /v2/library/ubuntu/blobs") == 0
+
+
+def test_an_image_is_served_while_another_is_on_its_way_and_no_manifest_is_fetched_again(
+    depot: Depot, hub: Hub
+) -> None:
+    hub.image("library/node", "24", b"node", "amd64")
+    hub.faults[f"library/node/blobs/{blob_of(hub, b'node')}"] = ["hang"]
+    with subprocess.Popen(
+        depot.command(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    ) as first:
+        assert first.stdin
+        images = [
+            {"reference": one, "platforms": ["amd64"], "tags": [], "digest": None}
+            for one in ("ubuntu:24.04", "node:24")
+        ]
+        first.stdin.write(depot.task("seed", images=images))
+        first.stdin.flush()
+        end = time.monotonic() + 20
+        while not depot.do("look")["tags"]:
+            assert time.monotonic() < end
+        first.stdin.close()
+    assert list(depot.do("look")["tags"]) == ["library/ubuntu"]
+
+    hub.asked.clear()
+    assert depot.seed("ubuntu:24.04", "node:24")["failed"] == {}
+    assert hub.count("/manifests/sha256:") == 0
 
 
 def test_one_image_that_is_not_there_keeps_no_other_out(depot: Depot) -> None:

@@ -2,12 +2,13 @@
 
 import shutil
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Any
 
 from labkit.depot.stock.fetch import Fetch, Stopped
 from labkit.depot.stock.names import Name, read_name
+from labkit.depot.stock.publishing import Publishing, needed
 from labkit.depot.stock.registry import TOO_MANY, Credentials, Registry, RegistryError
 from labkit.depot.stock.store import Full, Store
 from labkit.depot.stock.told import Teller
@@ -19,6 +20,8 @@ AT_ONCE = 4
 MEGABYTE = 1_000_000
 # Less than this is not worth another word: links, and directories.
 SLACK = 4 * MEGABYTE
+# What stands for the status of a registry that does not answer.
+SILENT = (0,)
 
 
 class Seeding:
@@ -58,20 +61,16 @@ class Seeding:
             for one in image.platforms.values()
             for blob in one.blobs
         }
-        self._fetch(self._missing(sources))
-        return self._publish(images)
+        publishing = Publishing(self._store, self._task["images"], images)
+        missing = self._missing(sources)
+        publishing.begin({blob.digest for blob in missing})
+        self._fetch(missing, publishing)
+        return self._account(images, publishing.done)
 
-    def _publish(self, images: Mapping[str, Image]) -> dict[str, Any]:
-        seeded = {}
-        for one in self._task["images"]:
-            name = one["reference"]
-            if name not in images:
-                continue
-            if why := self._lack(images[name]):
-                self._failed[name] = why
-                continue
-            self._store.publish(images[name], _names(one))
-            seeded[name] = _locked(images[name])
+    def _account(self, images: Mapping[str, Image], seeded: Mapping[str, Any]) -> dict[str, Any]:
+        for name in images.keys() - seeded.keys():
+            lacking = (one for one in self._lacking if one in needed(images[name]))
+            self._failed[name] = self._lacking[next(lacking)]
         failed = {name: [why.message, why.hint or ""] for name, why in self._failed.items()}
         return {"images": seeded, "failed": failed}
 
@@ -89,27 +88,40 @@ class Seeding:
         return {name: image for name, one in asked.items() if (image := one.result())}
 
     def _ask(self, wanted: Mapping[str, Any]) -> Image | None:
-        reference = wanted["reference"]
+        reference, locked = wanted["reference"], wanted["digest"]
         host = read_name(reference).registry
+
+        def kept(digest: str) -> bytes | None:
+            body = self._store.manifest(digest)
+            if body is None and host in self._given_up:
+                raise self._given_up[host]
+            return body
+
         try:
-            if host in self._given_up:
+            if host in self._given_up and not locked:
                 raise self._given_up[host]
             return resolve(
                 reference,
                 wanted["platforms"],
                 self._upstreams,
                 self._credentials,
-                digest=wanted["digest"],
-                kept=self._store.manifest,
+                digest=locked,
+                kept=kept,
+                # It was counted, perhaps as the last for hours: whoever seeds again has it.
+                keep=self._store.keep_manifest,
             )
+        except Full:
+            raise
         except LabkitError as error:
             self._failed[reference] = error
-            self._give_up(host, error)
+            # A limit does not count: what others need may be here already, but for its blobs,
+            # which the Hub does not count.
+            self._give_up(host, error, SILENT)
             return None
 
-    def _give_up(self, host: str, error: LabkitError) -> None:
+    def _give_up(self, host: str, error: LabkitError, statuses: Collection[int]) -> None:
         """Ask no more of what does not answer, or wants no more questions."""
-        if isinstance(error, RegistryError) and error.status in {0, TOO_MANY}:
+        if isinstance(error, RegistryError) and error.status in statuses:
             self._given_up[host] = error
 
     def _tell_missing(self, images: Iterable[Image]) -> None:
@@ -144,28 +156,30 @@ class Seeding:
         file = self._store.partial(blob.digest)
         return file.stat().st_size if file.exists() else 0
 
-    def _fetch(self, missing: Mapping[Blob, Name]) -> None:
+    def _fetch(self, missing: Mapping[Blob, Name], publishing: Publishing) -> None:
         full: Full | None = None
         with ThreadPoolExecutor(AT_ONCE) as pool:
             # The largest first: else the last one is waited for alone.
             ordered = sorted(missing, key=lambda blob: -blob.size)
             begun = {pool.submit(self._fetch_one, one, missing[one]): one for one in ordered}
             for done in as_completed(begun):
-                full = self._came(done, begun[done]) or full
+                full = self._came(done, begun[done], publishing) or full
         if full:
             raise full
 
-    def _came(self, done: "Future[None]", blob: Blob) -> Full | None:
-        """Note why a blob did not come; return what stops them all."""
-        error = done.exception()
-        if isinstance(error, LabkitError):
+    def _came(self, done: "Future[None]", blob: Blob, publishing: Publishing) -> Full | None:
+        """Note a blob that came, or why it did not; return what stops them all."""
+        try:
+            done.result()
+            publishing.came(blob.digest)
+        except Full as error:
+            self._stop.set()
+            return error
+        except LabkitError as error:
             self._lacking[blob.digest] = error
-        elif error and not isinstance(error, Stopped):
-            raise error
-        if not isinstance(error, Full):
-            return None
-        self._stop.set()
-        return error
+        except Stopped:
+            pass
+        return None
 
     def _fetch_one(self, blob: Blob, name: Name) -> None:
         if self._stop.is_set():
@@ -175,29 +189,10 @@ class Seeding:
         try:
             Fetch(self._store, blob, self._teller, self._stop).run(self._registry(name), name)
         except RegistryError as error:
-            self._give_up(name.registry, error)
+            self._give_up(name.registry, error, (*SILENT, TOO_MANY))
             raise
-
-    def _lack(self, image: Image) -> LabkitError | None:
-        named = (blob.digest for one in image.platforms.values() for blob in one.blobs)
-        return next((self._lacking[digest] for digest in named if digest in self._lacking), None)
 
     def _registry(self, name: Name) -> Registry:
         """Return one for all: its tokens are asked for once."""
         usual = registry_of(name, self._upstreams, self._credentials)
         return self._registries.setdefault(name.registry, usual)
-
-
-def _names(wanted: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the (repository, tag) under which an image is had."""
-    names = [read_name(one) for one in (wanted["reference"], *wanted["tags"])]
-    return [(name.repository, name.tag) for name in names]
-
-
-def _locked(image: Image) -> dict[str, Any]:
-    """Return what images.lock.yml says of it."""
-    platforms = {
-        architecture: {"digest": one.digest, "bytes": image.size(architecture)}
-        for architecture, one in image.platforms.items()
-    }
-    return {"digest": image.digest, "platforms": platforms}

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from labkit.depot.stock.upstream import Blob, Image
+from labkit.depot.stock.upstream import Blob, Image, Manifest
 from labkit.errors import LabkitError
 
 DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
@@ -79,6 +79,10 @@ class Store:
         self.make(place.parent)
         self.partial(digest).replace(self.own(place, self.partial(digest)))
 
+    def keep_manifest(self, manifest: Manifest) -> None:
+        """Have a manifest's bytes, whether anything leads to them yet or not."""
+        self._write(self.blob(manifest.digest), manifest.body)
+
     def publish(self, image: Image, names: list[tuple[str, str]]) -> None:
         """
         Have the registry serve an image whose blobs are all there.
@@ -86,7 +90,7 @@ class Store:
         `names` are (repository, tag), the tag empty where it is had by its digest alone.
         """
         for manifest in image.manifests:
-            self._write(self.blob(manifest.digest), manifest.body)
+            self.keep_manifest(manifest)
         blobs = [blob.digest for one in image.platforms.values() for blob in one.blobs]
         for repository, tag in names:
             for digest in blobs:

@@ -81,6 +81,8 @@ class Limits(NamedTuple):
 
 # Returns the bytes of a manifest that one has already, by its digest.
 Kept = Callable[[str], bytes | None]
+# Hears of a manifest that was fetched, and is what it has to be.
+Keep = Callable[[Manifest], None]
 
 
 def registry_of(
@@ -100,12 +102,14 @@ def resolve(  # noqa: PLR0913 - what is known already is named
     *,
     digest: str | None = None,
     kept: Kept = lambda _digest: None,
+    keep: Keep = lambda _manifest: None,
 ) -> Image:
     """
     Return what a reference stands for, for these architectures (Docker's words: `amd64`).
 
     With `digest`, what it stood for then. A manifest that is `kept` is not fetched: the Hub counts
-    each of those as a pull, and asking for a digest (HEAD) as none.
+    each of those as a pull, and asking for a digest (HEAD) as none. `keep` gets each that was, at
+    once: of an image that fails later, too.
 
     Raises:
         RegistryError: The registry does not give it.
@@ -113,11 +117,11 @@ def resolve(  # noqa: PLR0913 - what is known already is named
     """
     name = read_name(reference)
     registry = registry_of(name, upstreams, credentials)
-    top = _manifest(registry, name, digest or _digest(registry, name), kept)
+    top = _manifest(registry, name, digest or _digest(registry, name), kept, keep)
     described = _read(top, reference)
     if top.media_type in INDEXES:
         children = {
-            found: _manifest(registry, name, child, kept)
+            found: _manifest(registry, name, child, kept, keep)
             for found, child in _children(described, platforms).items()
         }
         manifests = (*{one.digest: one for one in children.values()}.values(), top)
@@ -177,11 +181,10 @@ def _digest(registry: Registry, name: Name) -> str:
     )
 
 
-def _manifest(registry: Registry, name: Name, wanted: str, kept: Kept) -> Manifest:
-    body = kept(wanted) if ":" in wanted else None
-    if body is None:
-        path, what = f"{name.path}/manifests/{wanted}", f"the manifest {wanted} of {name.path}"
-        body = registry.ask(path, what, headers=_accepting, read=_body)
+def _manifest(registry: Registry, name: Name, wanted: str, kept: Kept, keep: Keep) -> Manifest:
+    had = kept(wanted) if ":" in wanted else None
+    path, what = f"{name.path}/manifests/{wanted}", f"the manifest {wanted} of {name.path}"
+    body = had or registry.ask(path, what, headers=_accepting, read=_body)
     digest = "sha256:" + hashlib.sha256(body).hexdigest()
     if ":" in wanted and digest != wanted:
         raise LabkitError(
@@ -189,7 +192,10 @@ def _manifest(registry: Registry, name: Name, wanted: str, kept: Kept) -> Manife
             "something between here and the registry alters what it says; try another way to it",
         )
     described = _json(body, f"{name.path}@{digest}")
-    return Manifest(digest, _media_type(described), body)
+    manifest = Manifest(digest, _media_type(described), body)
+    if had is None:
+        keep(manifest)
+    return manifest
 
 
 def _accepting() -> Mapping[str, str]:
