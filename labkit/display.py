@@ -22,7 +22,9 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from labkit.depot.stock.upstream import Limits
 from labkit.events import Event, Kind, Reason
+from labkit.quantities import allowance
 from labkit.verdicts import GOOD, Progress, State
 
 COLOURS = {
@@ -247,7 +249,7 @@ class Freight:
         if "total" in said:
             self._count(said["done"], said["total"])
         elif "limits" in said:
-            self._line(limits_line(said["limits"]))
+            self._line(f"Docker Hub: {allowance(Limits(**said['limits']))}")
         elif "missing" in said:
             self._line(f"{said['missing']} of {said['blobs']} blobs have to come")
         elif "note" in said:
@@ -282,14 +284,6 @@ class JsonFreight(Freight):
     def take(self, said: Mapping[str, Any]) -> None:
         """Print all that is said."""
         print(json.dumps({"type": next(iter(said)), **said}), file=self._stream, flush=True)
-
-
-def limits_line(limits: Mapping[str, int | None]) -> str:
-    """Return what Docker Hub's counters say, in words."""
-    if limits["remaining"] is None:
-        return "Docker Hub names no limit of pulls"
-    hours = f" in {limits['seconds'] / 3600:.0f} hours" if limits["seconds"] else ""
-    return f"Docker Hub allows {limits['remaining']} pulls more, of {limits['limit']}{hours}"
 
 
 def reason_lines(reason: Reason) -> Text:

@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 
 from labkit.depot.status import Status
-
-UNITS = ("B", "kB", "MB", "GB", "TB")
-THOUSAND = 1000
+from labkit.quantities import size
 
 
 def lines(status: Status) -> Iterator[str]:
@@ -30,12 +28,3 @@ def lines(status: Status) -> Iterator[str]:
         yield f"  missing {reference}  {why}"
     if not status.missing:
         yield "  nothing that this class needs is missing"
-
-
-def size(number: float) -> str:
-    """Return a number of bytes as one reads it, in decimal units as Docker counts."""
-    for unit in UNITS[:-1]:
-        if number < THOUSAND:
-            return f"{number:.0f} {unit}" if unit in UNITS[:3] else f"{number:.1f} {unit}"
-        number /= THOUSAND
-    return f"{number:.1f} {UNITS[-1]}"

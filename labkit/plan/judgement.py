@@ -9,10 +9,10 @@ from labkit.errors import LabkitError
 from labkit.plan.line import Speed
 from labkit.plan.loads import Load, Stock, Totals
 from labkit.plan.outcome import Plan, Warned
+from labkit.quantities import allowance
 
 # A class is provisioned on an evening, with time left to mend what is wrong.
 LONGEST_HOURS = 2
-HOUR = 3600
 REFUSALS = range(400, 500)
 
 
@@ -66,8 +66,7 @@ def judge_hub(totals: Totals, limits: Limits, *, depot: bool) -> Iterator[Warned
     left = limits.remaining
     if left is None or needed <= left:
         return
-    window = f" per {limits.seconds / HOUR:.0f} hours" if limits.seconds else ""
-    count = f"{needed} pulls are needed, {left} of {limits.limit}{window} are left"
+    count = f"{needed} pulls are needed, {allowance(limits)}"
     help_ = (
         "seed with a Hub account (labkit depot seed --hub-user), or when the window is over"
         if depot

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from labkit.depot.stock.upstream import Limits
 from labkit.plan.line import PACKAGES_SOURCE
 from labkit.plan.outcome import Plan
+from labkit.quantities import allowance, size
 
 HEAD = ("machine", "architecture", "images there", "to fetch", "MB", "disk free / needed, MiB")
 MB = 10**6
@@ -38,28 +38,12 @@ def lines(plan: Plan) -> Iterator[str]:
     yield f"  {PACKAGES_SOURCE}"
     yield (
         f"Docker Hub: {totals.direct_pulls} pulls without a depot, {totals.depot_pulls} {named}; "
-        f"{left(plan.limits)}"
+        f"{_left(plan)}"
     )
     if plan.depot:
         one = plan.depot
         yield f"the depot's disk: {one.disk_found} MiB free at {one.disk}, {one.disk_needed} needed"
     yield from _time(plan, named)
-
-
-def left(limits: Limits) -> str:
-    """Return what Docker Hub says of its limit."""
-    if limits.remaining is None:
-        return "no limit is told"
-    window = f" per {limits.seconds / 3600:.0f} hours" if limits.seconds else ""
-    return (
-        f"{limits.remaining} of {limits.limit}{window} are left for this address, which all "
-        "machines behind it share"
-    )
-
-
-def size(amount: int) -> str:
-    """Return bytes as people say them."""
-    return f"{amount / 10**9:.1f} GB" if amount >= 10**9 else f"{amount / MB:.0f} MB"
 
 
 def objects(plan: Plan) -> Iterator[dict[str, object]]:
@@ -84,6 +68,13 @@ def objects(plan: Plan) -> Iterator[dict[str, object]]:
     }
     for warned in plan.warnings:
         yield {"type": "warning", **asdict(warned)}
+
+
+def _left(plan: Plan) -> str:
+    told = allowance(plan.limits)
+    if plan.limits.remaining is None:
+        return told
+    return f"{told} for this address, which all machines behind it share"
 
 
 def _time(plan: Plan, named: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from labkit.classroom import Class, Machine
 from labkit.depot.stock.names import HUB
 from labkit.depot.stock.registry import RegistryError
-from labkit.depot.stock.upstream import Limits, limits
+from labkit.depot.stock.upstream import UNTOLD, Limits, limits
 from labkit.depot.wanted import USUAL, wanted
 from labkit.errors import LabkitError
 from labkit.lock import NAME, read_lock
@@ -19,7 +19,6 @@ from labkit.plan.question import ask, ask_all
 from labkit.plan.sizes import Sized, Sizes, Ways, by_lock, by_registry, find_ways
 from labkit.post import Lost
 
-UNTOLD = Limits(None, None, None)
 MANIFESTS = "the registries' manifests"
 
 

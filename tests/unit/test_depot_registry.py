@@ -10,6 +10,7 @@ from labkit.depot.stock import registry
 from labkit.depot.stock.registry import Credentials, Registry, RegistryError
 from labkit.depot.stock.upstream import Limits, limits, resolve
 from labkit.errors import LabkitError
+from labkit.quantities import allowance
 
 
 @pytest.fixture
@@ -68,6 +69,26 @@ def test_a_manifest_that_is_not_its_digests_is_refused(hub: Hub) -> None:
 
 def test_a_mirror_that_counts_nothing_has_no_limit(hub: Hub) -> None:
     assert limits({"docker.io": hub.url}) == Limits(None, None, None)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_limit_that_is_used_up_is_told_as_such(hub: Hub, *, told: bool) -> None:
+    hub.headers = {"ratelimit-limit": "100;w=21600"} if told else {}
+    hub.faults["ratelimitpreview"] = [429]
+    found = limits({"docker.io": hub.url})
+
+    assert found == (Limits(100, 0, 21600) if told else Limits(None, 0, None))
+    assert allowance(found) == ("0 of 100 per 6 hours are left" if told else "0 are left")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_account_that_is_refused_is_no_lack_of_a_limit(hub: Hub, status: int) -> None:
+    hub.user = "ada"
+    hub.faults["/token"] = [status]
+    with pytest.raises(RegistryError) as why:
+        limits({"docker.io": hub.url}, Credentials("ada", "wrong"))
+
+    assert "name and password" in str(why.value.hint)
 
 
 def test_credentials_are_for_docker_hub_alone(hub: Hub) -> None:

@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
-from labkit.depot.lines import lines, size
+from labkit.depot.lines import lines
 from labkit.depot.status import Served, Status, missing
 from labkit.lock import Locked, Pinned
+from labkit.quantities import size
 
 STATUS = Status(
     machine="depot",

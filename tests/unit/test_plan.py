@@ -166,6 +166,12 @@ def test_a_limit_that_is_too_low_is_told_with_what_a_depot_would_need() -> None:
     assert "add a depot, which needs 2" in warned.todo
 
 
+def test_a_limit_that_is_used_up_is_told_whatever_it_was() -> None:
+    (warned,) = judge_class(planned((loaded(),), limits=Limits(None, 0, None)))
+
+    assert warned.what == "2 pulls are needed, 0 are left for this address"
+
+
 def test_a_limit_that_is_high_enough_is_no_warning() -> None:
     assert not list(judge_class(planned((loaded(),), limits=Limits(100, 2, 21600))))
 

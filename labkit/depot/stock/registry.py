@@ -37,14 +37,25 @@ class Credentials(NamedTuple):
 
 
 class RegistryError(LabkitError):
-    """What a registry did not give; `status` is its HTTP status, 0 where it did not answer."""
+    """
+    What a registry did not give.
+
+    `status` is its HTTP status, 0 where it did not answer; `headers` are those of the refusal.
+    """
 
     def __init__(
-        self, message: str, hint: str, *, status: int = 0, wait: float | None = None
+        self,
+        message: str,
+        hint: str,
+        *,
+        status: int = 0,
+        wait: float | None = None,
+        headers: email.message.Message | None = None,
     ) -> None:
         super().__init__(message, hint)
         self.status = status
         self.wait = wait
+        self.headers = email.message.Message() if headers is None else headers
 
     @property
     def passing(self) -> bool:
@@ -177,6 +188,7 @@ class Registry:
             self._hint(error.code, wait),
             status=error.code,
             wait=wait,
+            headers=error.headers,
         )
 
     def _hint(self, code: int, wait: float | None) -> str:

@@ -78,7 +78,7 @@ class Seeding:
         try:
             found = limits(self._upstreams, self._credentials)
         except LabkitError as error:
-            self._teller.say(note=error.message)
+            self._teller.say(note=f"{error.message}; {error.hint}" if error.hint else error.message)
             return
         self._teller.say(limits=found._asdict())
 

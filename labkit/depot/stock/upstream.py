@@ -1,5 +1,6 @@
 """What an image consists of, as the registry says that it comes from."""
 
+import email.message
 import hashlib
 import http.client
 import json
@@ -7,7 +8,13 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from labkit.depot.stock.names import HUB, Name, read_name
-from labkit.depot.stock.registry import Credentials, Registry, RegistryError
+from labkit.depot.stock.registry import (
+    MISSING,
+    TOO_MANY,
+    Credentials,
+    Registry,
+    RegistryError,
+)
 from labkit.errors import LabkitError
 
 HUBS_URL = "https://registry-1.docker.io"
@@ -72,11 +79,19 @@ class Image(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """Docker Hub's counters: pulls in all and left, per so many seconds; None: no limit is told."""
+    """
+    Docker Hub's counters: pulls in all and left, per so many seconds.
+
+    None: that is not told; whoever is refused as one too many has 0 left, of a limit that may not
+    be told.
+    """
 
     limit: int | None
     remaining: int | None
     seconds: int | None
+
+
+UNTOLD = Limits(None, None, None)
 
 
 # Returns the bytes of a manifest that one has already, by its digest.
@@ -146,21 +161,27 @@ def limits(upstreams: Mapping[str, str], credentials: Credentials | None = None)
     Return Docker Hub's counters for this address, or this account; to ask costs no pull.
 
     Raises:
-        RegistryError: It does not answer.
+        RegistryError: It does not answer, or refuses the account.
     """
     registry = Registry(HUB, upstreams.get(HUB, HUBS_URL), credentials)
 
     def read(answer: http.client.HTTPResponse) -> Limits:
-        limit, _, window = (answer.headers.get("ratelimit-limit") or "").partition(";w=")
-        remaining = (answer.headers.get("ratelimit-remaining") or "").partition(";")[0]
-        return Limits(_number(limit), _number(remaining), _number(window))
+        return _counters(answer.headers)
 
     try:
         return registry.ask(COUNTED, "its counters", method="HEAD", headers=_accepting, read=read)
     except RegistryError as error:
-        if error.status:  # a mirror in the Hub's place has no such image, and no counters
-            return Limits(None, None, None)
+        if error.status == MISSING:  # a mirror in the Hub's place has no such image, nor counters
+            return UNTOLD
+        if error.status == TOO_MANY:
+            return _counters(error.headers)._replace(remaining=0)
         raise
+
+
+def _counters(headers: email.message.Message) -> Limits:
+    limit, _, window = (headers.get("ratelimit-limit") or "").partition(";w=")
+    remaining = (headers.get("ratelimit-remaining") or "").partition(";")[0]
+    return Limits(_number(limit), _number(remaining), _number(window))
 
 
 def _number(text: str) -> int | None:
