@@ -70,19 +70,42 @@ def carry_out(  # noqa: PLR0913 - what streams is named
         ControllerError: The depot is not reached.
     """
     post = Post(depot.machine, scratch, program(), local=depot.local)
-    sender = threading.Thread(target=_send, args=(post, feed), daemon=True)
+    feeding = _Feeding(post, feed or ())
     try:
         post.say({**_standing(depot), **task})
         if feed is not None:
-            sender.start()
+            feeding.start()
         return _listen(post, tell, take)
     except Lost as why:
-        raise _lost(depot, why) from None
+        # Whose feed ends early is only told what follows from that.
+        raise feeding.error or _lost(depot, why) from None
+    except LabkitError as why:
+        raise feeding.error or why from None
     finally:
         post.hang_up()
-        if sender.ident:
-            sender.join()
+        if feeding.ident:
+            feeding.join()
         post.close()
+
+
+class _Feeding(threading.Thread):
+    """Gives the depot what it is to read; `error` is why that came to an end."""
+
+    def __init__(self, post: Post, feed: Iterable[bytes]) -> None:
+        super().__init__(daemon=True)
+        self._post, self._feed = post, feed
+        self.error: LabkitError | None = None
+
+    def run(self) -> None:
+        try:
+            for chunk in self._feed:
+                if not self._post.send(chunk):
+                    return
+        except OSError as error:
+            what = f"{error.filename or 'the bundle'} cannot be read any further: {error.strerror}"
+            self.error = LabkitError(what, "copy it from where it was made, then run this again")
+        # Without an end the depot would wait for more.
+        self._post.end()
 
 
 def program() -> bytes:
@@ -105,13 +128,6 @@ def _standing(depot: Depot) -> dict[str, Any]:
         "restart": SERVICE,
         "who": f"labkit of {getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}",
     }
-
-
-def _send(post: Post, feed: Iterable[bytes]) -> None:
-    for chunk in feed:
-        if not post.send(chunk):
-            return
-    post.end()
 
 
 def _listen(
