@@ -9,6 +9,7 @@ from labkit.classroom import Class, Depot, Request, read_class
 from labkit.depot.orders import carry_out
 from labkit.depot.stock.bundle import read_first
 from labkit.depot.stock.names import read_name
+from labkit.depot.stock.registry import PATIENCE
 from labkit.depot.stock.store import CHUNK
 from labkit.depot.wanted import Wanted, ask_architectures, wanted
 from labkit.display import Freight
@@ -23,12 +24,14 @@ class Options:
     How to seed, beside which class.
 
     `update` asks what the tags name today, where the lock has an earlier answer; `verify` reads
-    all that the depot has; `account` is Docker Hub's name and password.
+    all that the depot has; `account` is Docker Hub's name and password; `patience` are the seconds
+    of a registry's silence that are borne.
     """
 
     update: bool = False
     verify: bool = False
     account: tuple[str, str] | None = field(default=None, repr=False)
+    patience: float = PATIENCE
 
 
 def seed(request: Request, options: Options, show: Freight) -> dict[str, Locked]:
@@ -52,6 +55,7 @@ def seed(request: Request, options: Options, show: Freight) -> dict[str, Locked]
             "upstreams": depot.machine.inputs["depot_upstreams"],
             "credentials": options.account,
             "verify": options.verify,
+            "patience": options.patience,
         }
         said = carry_out(depot, scratch, task, show.take)
         lock = {name: locked(one) for name, one in said["images"].items()}

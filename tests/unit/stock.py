@@ -40,6 +40,7 @@ class Depot:
             "upstreams": {"docker.io": self.url},
             "credentials": None,
             "verify": False,
+            "patience": 30,
         }
         sent = program()
         return f"{len(sent)}\n".encode() + sent + json.dumps({**standing, **more}).encode() + b"\n"

@@ -30,7 +30,8 @@ class Seeding:
 
     It has `images`, a list of `reference`, `platforms`, `tags` (further names) and `digest` (what
     it is locked to, or None), `upstreams`, `credentials` (name and password, or None),
-    `reserve_mb`, and `verify`: whether to read all that is there.
+    `reserve_mb`, `verify` (whether to read all that is there), and `patience`: the seconds of a
+    registry's silence that are borne.
     """
 
     def __init__(self, task: Mapping[str, Any], store: Store, teller: Teller) -> None:
@@ -109,6 +110,7 @@ class Seeding:
                 kept=kept,
                 # It was counted, perhaps as the last for hours: whoever seeds again has it.
                 keep=self._store.keep_manifest,
+                patience=self._task["patience"],
             )
         except Full:
             raise
@@ -194,5 +196,7 @@ class Seeding:
 
     def _registry(self, name: Name) -> Registry:
         """Return one for all: its tokens are asked for once."""
-        usual = registry_of(name, self._upstreams, self._credentials)
+        usual = registry_of(
+            name, self._upstreams, self._credentials, patience=self._task["patience"]
+        )
         return self._registries.setdefault(name.registry, usual)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from labkit.depot.stock.names import HUB, Name, read_name
 from labkit.depot.stock.registry import (
     MISSING,
+    PATIENCE,
     TOO_MANY,
     Credentials,
     Registry,
@@ -101,12 +102,17 @@ Keep = Callable[[Manifest], None]
 
 
 def registry_of(
-    name: Name, upstreams: Mapping[str, str], credentials: Credentials | None = None
+    name: Name,
+    upstreams: Mapping[str, str],
+    credentials: Credentials | None = None,
+    *,
+    patience: float = PATIENCE,
 ) -> Registry:
     """Return the registry that a name comes from; the Hub's alone is told the credentials."""
     usual = HUBS_URL if name.registry == HUB else f"https://{name.registry}"
     mine = credentials if name.registry == HUB else None
-    return Registry(name.registry, upstreams.get(name.registry, usual), mine)
+    url = upstreams.get(name.registry, usual)
+    return Registry(name.registry, url, mine, patience=patience)
 
 
 def resolve(  # noqa: PLR0913 - what is known already is named
@@ -118,6 +124,7 @@ def resolve(  # noqa: PLR0913 - what is known already is named
     digest: str | None = None,
     kept: Kept = lambda _digest: None,
     keep: Keep = lambda _manifest: None,
+    patience: float = PATIENCE,
 ) -> Image:
     """
     Return what a reference stands for, for these architectures (Docker's words: `amd64`).
@@ -131,7 +138,7 @@ def resolve(  # noqa: PLR0913 - what is known already is named
         LabkitError: It gives nothing for any of the architectures, or what cannot be used.
     """
     name = read_name(reference)
-    registry = registry_of(name, upstreams, credentials)
+    registry = registry_of(name, upstreams, credentials, patience=patience)
     top = _manifest(registry, name, digest or _digest(registry, name), kept, keep)
     described = _read(top, reference)
     if top.media_type in INDEXES:
