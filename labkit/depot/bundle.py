@@ -4,9 +4,8 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
-from labkit.classroom import Request
-from labkit.depot.orders import carry_out
-from labkit.depot.seed import read_depot
+from labkit.classroom import Request, read_class
+from labkit.depot.orders import carry_out, require_depot
 from labkit.display import Freight
 from labkit.errors import BadInput
 from labkit.lock import NAME, read_lock
@@ -21,7 +20,8 @@ def bundle(request: Request, file: Path, show: Freight) -> int:
         LabkitError: The depot is not reached, or its store is damaged.
     """
     with run_directory() as scratch:
-        known, depot = read_depot(request, scratch)
+        known = read_class(request, scratch)
+        depot = require_depot(known)
         lock = read_lock(known.directory)
         if not lock:
             raise BadInput(

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from labkit import paths
-from labkit.classroom import Depot
-from labkit.errors import ControllerError, LabkitError
+from labkit.classroom import Class, Depot
+from labkit.errors import BadInput, ControllerError, LabkitError
 from labkit.events import Kind
 from labkit.hints import hint
 from labkit.post import Lost, Post
@@ -37,6 +37,21 @@ class Sent(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 sys.meta_path.insert(0, Sent())
 runpy.run_module("labkit.depot.stock.__main__", run_name="__main__")
 """
+
+
+def require_depot(known: Class) -> Depot:
+    """
+    Return the class's depot.
+
+    Raises:
+        BadInput: The inventory has none.
+    """
+    if known.depot is None:
+        raise BadInput(
+            "this class has no depot",
+            "name its machine in a group [depot] of the inventory, as: depot ansible_host=…",
+        )
+    return known.depot
 
 
 def look(depot: Depot, scratch: Path, *, verify: bool = False) -> Mapping[str, Any]:

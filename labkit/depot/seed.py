@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from labkit.classroom import Class, Depot, Request, read_class
-from labkit.depot.orders import carry_out
+from labkit.classroom import Request, read_class
+from labkit.depot.orders import carry_out, require_depot
 from labkit.depot.stock.bundle import read_first
 from labkit.depot.stock.names import read_name
 from labkit.depot.stock.registry import PATIENCE
@@ -42,7 +42,8 @@ def seed(request: Request, options: Options, show: Freight) -> dict[str, Locked]
         LabkitError: Some image is not there; what is there stays, and the lock says it.
     """
     with run_directory() as scratch:
-        known, depot = read_depot(request, scratch)
+        known = read_class(request, scratch)
+        depot = require_depot(known)
         before = read_lock(known.directory)
         architectures = ask_architectures(known.machines, scratch, show.note)
         images = wanted(known.machines, architectures)
@@ -59,8 +60,10 @@ def seed(request: Request, options: Options, show: Freight) -> dict[str, Locked]
         }
         said = carry_out(depot, scratch, task, show.take)
         lock = {name: locked(one) for name, one in said["images"].items()}
-        # What the class wanted once, and a failure leaves as it was, is still in the depot.
-        write_lock(known.directory, {**before, **lock})
+        # What a failure leaves as it was is still in the depot; what the class has dropped need not
+        # be what machines pull, or a bundle has.
+        left = {name: one for name, one in before.items() if name in images}
+        write_lock(known.directory, {**left, **lock})
         _refuse_failed(said["failed"], show)
         return lock
 
@@ -73,7 +76,8 @@ def seed_from(request: Request, file: Path, show: Freight) -> dict[str, Locked]:
         LabkitError: It is refused; the depot is as before, but for what was right.
     """
     with run_directory() as scratch:
-        known, depot = read_depot(request, scratch)
+        known = read_class(request, scratch)
+        depot = require_depot(known)
         try:
             with file.open("rb") as bundle:
                 read_first(bundle)
@@ -86,22 +90,6 @@ def seed_from(request: Request, file: Path, show: Freight) -> dict[str, Locked]:
         lock = {name: locked(one) for name, one in said["lock"].items()}
         write_lock(known.directory, lock)
         return lock
-
-
-def read_depot(request: Request, scratch: Path) -> tuple[Class, Depot]:
-    """
-    Return the class, and its depot.
-
-    Raises:
-        BadInput: It has none.
-    """
-    known = read_class(request, scratch)
-    if known.depot is None:
-        raise BadInput(
-            f"{request.inventory} has no depot",
-            "name its machine in a group [depot], then labkit depot up",
-        )
-    return known, known.depot
 
 
 def locked(said: Mapping[str, Any]) -> Locked:

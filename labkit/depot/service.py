@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from labkit.arguments import dry_arguments, playbook_arguments
 from labkit.classroom import Request, read_class
-from labkit.depot.status import require_depot
+from labkit.depot.orders import require_depot
 from labkit.display import Show
 from labkit.events import Event, Kind
 from labkit.hold import hold

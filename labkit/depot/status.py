@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from labkit.classroom import Class, Depot, Request, read_class
-from labkit.depot.orders import look
+from labkit.depot.orders import look, require_depot
 from labkit.depot.stock.names import read_name
-from labkit.errors import BadInput
+from labkit.depot.wanted import wanted
 from labkit.lock import Locked, read_lock
 from labkit.scratch import run_directory
 
@@ -56,21 +56,6 @@ class Status:
         )
 
 
-def require_depot(known: Class) -> Depot:
-    """
-    Return the class's depot.
-
-    Raises:
-        BadInput: The inventory has none.
-    """
-    if known.depot is None:
-        raise BadInput(
-            "this class has no depot",
-            "name its machine in a group [depot] of the inventory, as: depot ansible_host=…",
-        )
-    return known.depot
-
-
 def status(request: Request) -> Status:
     """
     Ask the depot, changing nothing.
@@ -93,7 +78,7 @@ def _read(known: Class, depot: Depot, said: Mapping[str, Any]) -> Status:
         there=bool(said["there"]),
         services=said["services"],
         images={name: sorted(tags) for name, tags in said.get("tags", {}).items()},
-        missing=missing(wanted(known), said),
+        missing=missing(needed(known), said),
         damaged={one["digest"]: one["wrong"] for one in said.get("damaged", ())},
         kept=said.get("kept", {}),
         served={kind: Served(**one) for kind, one in said.get("served", {}).items()},
@@ -101,15 +86,14 @@ def _read(known: Class, depot: Depot, said: Mapping[str, Any]) -> Status:
     )
 
 
-def wanted(known: Class) -> dict[str, Locked | None]:
-    """Return each reference that the class needs → what it is locked to, None where it is not."""
+def needed(known: Class) -> dict[str, Locked | None]:
+    """
+    Return each reference that the class needs → what it is locked to, None where it is not.
+
+    What builds begin with counts, and what the class has dropped does not, though it is locked.
+    """
     lock = read_lock(known.directory)
-    pulled = {
-        str(image["reference"]): lock.get(str(image["reference"]))
-        for machine in known.machines
-        for image in machine.inputs.get("images_pull") or ()
-    }
-    return {**pulled, **lock}
+    return {reference: lock.get(reference) for reference in wanted(known.machines, {})}
 
 
 def missing(references: Mapping[str, Locked | None], said: Mapping[str, Any]) -> dict[str, str]:

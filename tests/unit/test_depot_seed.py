@@ -14,7 +14,7 @@ import pytest
 from commandline import Labkit
 from hub import Hub, serving
 
-from labkit.lock import read_lock
+from labkit.lock import read_lock, write_lock
 
 INVENTORY = """[machines]
 vm1 ansible_host=127.0.0.1 ansible_port=9 ansible_user=nobody
@@ -100,6 +100,16 @@ def test_the_lock_says_what_was_seeded_and_a_bundle_brings_it_elsewhere(
     assert [json.loads(line)["type"] for line in done.stdout.splitlines()][-1] == "seeded"
     assert read_lock(room.folder) == lock
     assert room.hub.asked == []
+
+
+def test_what_the_class_has_dropped_leaves_the_lock_and_what_fails_stays(room: Room) -> None:
+    room.depot("seed")
+    ubuntu = read_lock(room.folder)["ubuntu:24.04"]
+    write_lock(room.folder, {"ubuntu:24.04": ubuntu, "dropped:1": ubuntu})
+    room.hub.tags.clear()
+
+    assert room.depot("seed", "--update").returncode == 1
+    assert read_lock(room.folder) == {"ubuntu:24.04": ubuntu}
 
 
 def test_a_bundle_that_is_cut_off_is_refused(room: Room, tmp_path: Path) -> None:

@@ -1,11 +1,17 @@
 """What a class lacks in its depot, and how that is said."""
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
+
+from labkit.classroom import Machine
 from labkit.depot.lines import lines
-from labkit.depot.status import Served, Status, missing
-from labkit.lock import Locked, Pinned
+from labkit.depot.status import Served, Status, missing, needed
+from labkit.lock import Locked, Pinned, write_lock
 from labkit.quantities import size
+from labkit.ssh import Connection
 
 STATUS = Status(
     machine="depot",
@@ -36,6 +42,20 @@ def test_a_locked_image_is_missed_by_the_digests_that_are_not_there() -> None:
     said = {"held": {"library/ubuntu": ["sha256:index"]}}
 
     assert missing({"ubuntu:24.04": locked}, said) == {"ubuntu:24.04": "lacks sha256:amd"}
+
+
+def test_what_builds_begin_with_is_needed_and_what_was_dropped_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labkit.depot.wanted.content", lambda: tmp_path)
+    (tmp_path / "Dockerfile").write_text("FROM node:24\n")
+    lock = {name: Locked("sha256:a", {}) for name in ("node:24", "dropped:1")}
+    write_lock(tmp_path, lock)
+    inputs = {"images_pull": [{"reference": "ubuntu"}], "images_build": [{"context": "."}]}
+    machine = Machine("a", "a", 1, Connection("a"), inputs)
+    known = SimpleNamespace(directory=tmp_path, machines=(machine,))
+
+    assert needed(known) == {"ubuntu": None, "node:24": lock["node:24"]}  # type: ignore[arg-type]
 
 
 def test_a_depot_serves_while_the_store_and_nginx_run() -> None:
