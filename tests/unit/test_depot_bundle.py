@@ -1,6 +1,7 @@
 """A bundle: what went in comes out, and nothing that was cut or altered does."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hub import Hub, serving
@@ -8,7 +9,6 @@ from stock import Depot, fetch, registry
 
 LAYER = bytes(range(256)) * 5_000
 CACHED = "packages/kept/a/bc/0123456789abcdef"
-LOCK = {"ubuntu:24.04": {"digest": "sha256:" + "0" * 64, "platforms": {}}}
 
 
 @pytest.fixture
@@ -31,8 +31,13 @@ def empty(tmp_path: Path) -> Depot:
     return Depot(tmp_path / "empty", "http://127.0.0.1:9")
 
 
+def lock_of(depot: Depot) -> dict[str, Any]:
+    digest = depot.do("look")["tags"]["library/ubuntu"]["24.04"]
+    return {"ubuntu:24.04": {"digest": digest, "platforms": {}}}
+
+
 def bundle(depot: Depot) -> bytes:
-    said = depot.do("bundle", lock=LOCK)
+    said = depot.do("bundle", lock=lock_of(depot))
     assert "failed" not in said
     return depot.given
 
@@ -40,7 +45,7 @@ def bundle(depot: Depot) -> bytes:
 def test_an_empty_depot_has_all_of_it_afterwards(full: Depot, empty: Depot) -> None:
     said = empty.do("load", bundle(full))
 
-    assert said["lock"] == LOCK
+    assert said["lock"] == lock_of(full)
     assert (empty.directory / CACHED).read_bytes() == b"a package"
     assert len(list((empty.directory / "packages").rglob("0*"))) == 1
     assert empty.do("look", verify=True)["held"] == full.do("look")["held"]
@@ -107,7 +112,29 @@ def test_what_is_no_bundle_is_refused(empty: Depot) -> None:
 def test_a_damaged_depot_is_not_bundled(full: Depot) -> None:
     layer = max((full.directory / "store").rglob("data"), key=lambda one: one.stat().st_size)
     layer.write_bytes(bytes(len(LAYER)))
-    said = full.do("bundle", lock=LOCK)
+    said = full.do("bundle", lock=lock_of(full))
 
     assert layer.parent.name in said["failed"]
     assert "--verify" in said["todo"]
+
+
+@pytest.mark.parametrize("left", [None, b"half"])
+def test_a_depot_that_lacks_a_blob_is_not_bundled(full: Depot, left: bytes | None) -> None:
+    lock = lock_of(full)
+    layer = max((full.directory / "store").rglob("data"), key=lambda one: one.stat().st_size)
+    layer.unlink()
+    if left:
+        layer.write_bytes(left)
+    said = full.do("bundle", lock=lock)
+
+    assert f"{layer.parent.name} of library/ubuntu is damaged" in said["failed"]
+    assert full.given == b""
+
+
+def test_a_lock_whose_digests_the_depot_has_not_is_not_bundled(full: Depot) -> None:
+    lock = lock_of(full)
+    lock["ubuntu:24.04"]["platforms"] = {"arm64": {"digest": "sha256:" + "0" * 64, "bytes": 1}}
+    said = full.do("bundle", lock=lock)
+
+    assert "ubuntu:24.04 is locked to sha256:000" in said["failed"]
+    assert full.given == b""

@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from labkit.depot.stock.looking import entered
+from labkit.depot.stock.names import read_name
 from labkit.depot.stock.store import CHUNK, Store
 from labkit.depot.stock.told import Teller
 from labkit.errors import LabkitError
@@ -26,6 +28,7 @@ CACHE = "packages/kept"
 KEY = "LABKIT.sha256"
 # A file of a cache may be written to while it is read; one that is small is read at once.
 SMALL = 64 * CHUNK
+MEND = "mend it first: labkit depot seed --verify"
 
 
 class Member(NamedTuple):
@@ -87,9 +90,15 @@ class _Hashed:
 
 
 def pack(task: Mapping[str, Any], store: Store, teller: Teller) -> dict[str, Any]:
-    """Give the bundle, with the `lock` that the task has; return how many files and bytes it is."""
+    """
+    Give the bundle, with the `lock` that the task has; return how many files and bytes it is.
+
+    Raises:
+        LabkitError: The store has not all that it names, or that the lock does.
+    """
     directory = Path(task["directory"])
     blobs = list(store.blobs())
+    _refuse_lacking(task["lock"], entered(store, {blob.digest: blob.size for blob in blobs}))
     files = list(_files(directory / CACHE))
     teller.total = sum(one.size for one in blobs) + sum(file.stat().st_size for file in files)
     first = {
@@ -114,13 +123,30 @@ def pack(task: Mapping[str, Any], store: Store, teller: Teller) -> dict[str, Any
             if read.sha256 != sha256:
                 raise LabkitError(
                     f"{blob.digest} is altered in the depot's store",
-                    "mend it first: labkit depot seed --verify",
+                    MEND,
                 )
             teller.count(blob.size)
         for file in files:
             teller.count(_add_file(tar, roll, str(file.relative_to(directory)), file))
         _add_text(tar, Roll(), LAST, roll.close())
     return {"files": roll.members, "bytes": teller.done}
+
+
+def _refuse_lacking(lock: Mapping[str, Any], said: Mapping[str, Any]) -> None:
+    """Refuse what would be refused in the room that has no internet to mend it."""
+    for one in said["damaged"]:
+        raise LabkitError(
+            f"{one['digest']} of {', '.join(one['images'])} is damaged: {one['wrong']}", MEND
+        )
+    for reference, locked in lock.items():
+        held = said["held"].get(read_name(reference).repository, ())
+        digests = [locked["digest"], *(one["digest"] for one in locked["platforms"].values())]
+        for digest in digests:
+            if digest not in held:
+                raise LabkitError(
+                    f"{reference} is locked to {digest}, which the depot has not",
+                    "bring it there first: labkit depot seed",
+                )
 
 
 def _files(cache: Path) -> Iterable[Path]:

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from labkit.depot.stock.account import account
@@ -20,6 +21,25 @@ def look(task: Mapping[str, Any], store: Store, teller: Teller) -> dict[str, Any
     """
     blobs = {blob.digest: blob.size for blob in store.blobs()}
     wrong = _altered(store, teller, blobs) if task.get("verify") else {}
+    usage = shutil.disk_usage(store.root)
+    return {
+        **account(Path(task["directory"])),
+        "there": True,
+        **entered(store, blobs, wrong),
+        "blobs": len(blobs),
+        "bytes": sum(blobs.values()),
+        "free": usage.free,
+    }
+
+
+def entered(
+    store: Store, blobs: Mapping[str, int], wrong: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """
+    Return `tags`, `held` and `damaged` of a store.
+
+    `blobs` has the size of each that is there, `wrong` what else is known against some.
+    """
     tags: dict[str, dict[str, str]] = {}
     held: dict[str, list[str]] = {}
     damaged: dict[str, dict[str, Any]] = {}
@@ -38,17 +58,7 @@ def look(task: Mapping[str, Any], store: Store, teller: Teller) -> dict[str, Any
                 entry = damaged.setdefault(one, {"digest": one, "wrong": why, "images": []})
                 if repository not in entry["images"]:
                     entry["images"].append(repository)
-    usage = shutil.disk_usage(store.root)
-    return {
-        **account(Path(task["directory"])),
-        "there": True,
-        "tags": tags,
-        "held": held,
-        "blobs": len(blobs),
-        "bytes": sum(blobs.values()),
-        "free": usage.free,
-        "damaged": list(damaged.values()),
-    }
+    return {"tags": tags, "held": held, "damaged": list(damaged.values())}
 
 
 def _altered(store: Store, teller: Teller, blobs: Mapping[str, int]) -> dict[str, str]:
