@@ -138,3 +138,12 @@ def test_a_lock_whose_digests_the_depot_has_not_is_not_bundled(full: Depot) -> N
 
     assert "ubuntu:24.04 is locked to sha256:000" in said["failed"]
     assert full.given == b""
+
+
+def test_what_was_altered_in_a_depot_is_replaced_by_what_a_bundle_has(full: Depot) -> None:
+    whole = bundle(full)
+    for data in (full.directory / "store").rglob("data"):
+        data.write_bytes(bytes(data.stat().st_size))
+
+    assert "failed" not in full.do("load", whole)
+    assert full.do("look", verify=True)["damaged"] == []
