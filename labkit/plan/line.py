@@ -19,8 +19,8 @@ MB = 10**6
 # builds; the modules in todo/package-lock.json, as npm's cache keeps them after `npm ci`.
 ENGINE_MB, INDICES_MB, NPM_MB = 130, 25, 28
 PACKAGES_SOURCE = (
-    f"an estimate: engine {ENGINE_MB} MB, apt's indices 2 x {INDICES_MB} MB, npm {NPM_MB} MB, for "
-    "each machine without a depot, for each distribution with one"
+    f"an estimate: engine {ENGINE_MB} MB, apt's indices 2 x {INDICES_MB} MB, npm {NPM_MB} MB, of "
+    "machines without an engine: for each without a depot, for each distribution with one"
 )
 
 

@@ -21,7 +21,7 @@ class Load:
     What one machine is to get.
 
     `present` are references of images that are there, `missing` what has to travel, `unknown`
-    references whose size nobody told; disks in MiB.
+    references whose size nobody told; disks in MiB; `engine` tells whether it has one already.
     """
 
     machine: str
@@ -34,6 +34,7 @@ class Load:
     disk: str
     disk_needed: int
     disk_found: int
+    engine: bool
 
     @property
     def bytes(self) -> int:
@@ -85,6 +86,7 @@ def load(machine: Machine, references: Iterable[str], seen: Any, sizes: Sizes) -
         seen["disk"],
         disk_needed(machine.inputs, present, engine=seen["engine"]),
         seen["free_mb"],
+        seen["engine"],
     )
 
 
@@ -110,17 +112,22 @@ def disk_needed(inputs: Mapping[str, Any], present: Collection[str], *, engine: 
 
 
 def stock(machine: str, inputs: Mapping[str, Any], seen: Any, missing: Iterable[Sized]) -> Stock:
-    """Return what a depot fetches: what machines lack, and it has not; each blob once."""
+    """
+    Return what a depot fetches: what machines lack, and it has not; each blob once.
+
+    Room for packages is what they have not taken yet; where nothing lacks, none is asked for.
+    """
     images = list(missing)
     lacking = distinct(images, seen["held"])
     room = math.ceil(sum(lacking.values()) / MIB)
-    aside = int(inputs["depot_packages_mb"]) + int(inputs["depot_reserve_mb"])
+    packages = max(0, int(inputs["depot_packages_mb"]) - seen["packages_mb"])
+    aside = packages + int(inputs["depot_reserve_mb"])
     return Stock(
         machine,
         sum(lacking.values()),
         pulls(one for one in images if one.blobs.keys() & lacking.keys()),
         seen["disk"],
-        room + aside,
+        room + aside if lacking else 0,
         seen["free_mb"],
     )
 

@@ -59,6 +59,7 @@ def look(task: dict[str, Any]) -> dict[str, Any]:
             }
         ),
         "held": held(directory, task.get("blobs") or []),
+        "packages_mb": taken_mb(directory / "packages") if "directory" in task else 0,
     }
 
 
@@ -73,6 +74,18 @@ def free_mb(directory: Path) -> int:
     while not directory.exists():
         directory = directory.parent
     return os.statvfs(directory).f_bavail * os.statvfs(directory).f_frsize // MIB
+
+
+def taken_mb(directory: Path) -> int:
+    """Return the room that the files below a directory take."""
+    taken = 0
+    for place, _, names in os.walk(directory):
+        for name in names:
+            try:
+                taken += os.lstat(os.path.join(place, name)).st_blocks * 512  # noqa: PTH118 - many
+            except FileNotFoundError:
+                continue  # nginx may just have dropped it
+    return taken // MIB
 
 
 def engine() -> tuple[str, list[dict[str, Any]] | None]:

@@ -32,7 +32,7 @@ def make_plan(
         loads = survey.loads(seen, images)
         depot, wrong = survey.depot(loads)
         speed, limits = survey.speed(loads), survey.limits()
-    systems = [one.system for one in loads]
+    systems = [one.system for one in loads if not one.engine]
     carried = packages(systems, once=False), packages(systems, once=True)
     plan = Plan(
         loads, depot, bool(known.depot), totals(loads, depot), carried, limits, speed, images.source

@@ -48,6 +48,7 @@ def seen(**more: Any) -> dict[str, Any]:
         "names": [],
         "digests": [],
         "held": [],
+        "packages_mb": 0,
         **more,
     }
 
@@ -121,6 +122,15 @@ def test_a_depot_fetches_what_it_does_not_hold() -> None:
 
     assert (found.bytes, found.pulls) == (50 * MB, 1)
     assert found.disk_needed == 48 + 4096 + 1024
+
+
+def test_a_depot_needs_no_room_for_what_it_has_taken_already() -> None:
+    missing = loaded().missing
+    held = [blob for one in missing for blob in one.blobs]
+
+    assert stock("depot", INPUTS, seen(packages_mb=4000), missing).disk_needed == 77 + 96 + 1024
+    assert stock("depot", INPUTS, seen(packages_mb=9000), missing).disk_needed == 77 + 1024
+    assert stock("depot", INPUTS, seen(held=held), missing).disk_needed == 0
 
 
 def test_packages_are_one_download_for_each_distribution_with_a_depot() -> None:
@@ -256,6 +266,9 @@ def test_a_machine_tells_its_system_and_what_its_store_holds(tmp_path: Path) -> 
 
     assert look.system('NAME="D"\nPRETTY_NAME="Debian GNU/Linux 13"\n') == "Debian GNU/Linux 13"
     assert look.held(tmp_path, ["sha256:abc", "sha256:abd"]) == ["sha256:abc"]
+    (tmp_path / "packages").mkdir()
+    (tmp_path / "packages/a").write_bytes(b"x" * 2 * look.MIB)
+    assert look.taken_mb(tmp_path / "packages") == 2
     assert look.free_mb(tmp_path / "not" / "yet") > 0
 
 
