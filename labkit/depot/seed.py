@@ -48,7 +48,7 @@ def seed(request: Request, options: Options, show: Freight) -> dict[str, Locked]
         architectures = ask_architectures(known.machines, scratch, show.note)
         images = wanted(known.machines, architectures)
         for reference in images:
-            read_name(reference)
+            _refuse_port(reference)
         show.begin(f"seeding the class's images ({len(images)}) into {depot.machine.name}")
         task = {
             "verb": "seed",
@@ -90,6 +90,15 @@ def seed_from(request: Request, file: Path, show: Freight) -> dict[str, Locked]:
         lock = {name: locked(one) for name, one in said["lock"].items()}
         write_lock(known.directory, lock)
         return lock
+
+
+def _refuse_port(reference: str) -> None:
+    """Refuse what no machine would ask a depot for: a port has no place in a name of the Hub's."""
+    if ":" in read_name(reference).registry:
+        raise BadInput(
+            f"{reference} comes from a registry at a port, and a depot cannot have it",
+            "give the registry a name without a port, or leave the image out (images_pull)",
+        )
 
 
 def locked(said: Mapping[str, Any]) -> Locked:

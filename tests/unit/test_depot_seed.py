@@ -152,6 +152,16 @@ def test_a_class_without_a_depot_is_told(room: Room) -> None:
     assert "has no depot" in done.stderr
 
 
+def test_an_image_of_a_registry_at_a_port_is_refused(room: Room) -> None:
+    inventory = room.folder / "class.ini"
+    inventory.write_text(inventory.read_text().replace("ubuntu:24.04", "192.0.2.1:5000/app"))
+    done = room.depot("seed")
+
+    assert done.returncode == 2
+    assert "192.0.2.1:5000/app comes from a registry at a port" in done.stderr
+    assert room.hub.asked == []
+
+
 def test_the_hubs_password_is_shown_nowhere(room: Room) -> None:
     room.hub.user = "ada"
     done = room.depot("seed", "--hub-user", "ada", LABKIT_HUB_TOKEN=WORD)

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import pytest
 from ansible.module_utils import labkit_engine_pulls as pulls
 
+from labkit.depot.stock.names import HUB, read_name
+
 OURS, OTHERS = "sha256:aa", "sha256:bb"
 NONE = "manifest unknown"
 
@@ -38,14 +40,25 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         ("ubuntu", ""),
         ("jane/app", ""),
         ("docker.io/library/ubuntu", ""),
+        ("index.docker.io/jane/app", ""),
         ("ghcr.io/a/b", "docker.io/ghcr.io/a/b"),
+        ("registry-1.docker.io/a/b", "docker.io/registry-1.docker.io/a/b"),
+        ("localhost/app", "docker.io/localhost/app"),
+        # These the depot has not: see labkit.depot.seed.
         ("localhost:5000/app", ""),
+        ("192.0.2.1:5000/app", ""),
     ],
 )
-def test_an_image_of_another_registry_has_a_name_that_mirrors_are_asked_for(
+def test_an_image_of_another_registry_has_the_name_under_which_the_depot_keeps_it(
     repository: str, name: str
 ) -> None:
+    kept = read_name(repository)
+
     assert pulls.by_the_mirror(repository) == name
+    if name:
+        assert name == f"docker.io/{kept.repository}"
+    else:
+        assert kept.registry == HUB or ":" in kept.registry
 
 
 def test_an_image_is_pulled_by_its_digest_and_then_named() -> None:

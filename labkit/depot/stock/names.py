@@ -6,7 +6,7 @@ from typing import NamedTuple
 from labkit.errors import BadInput
 
 HUB = "docker.io"
-HUBS_OWN = (HUB, "index.docker.io", "registry-1.docker.io")
+HUBS_OWN = (HUB, "index.docker.io")
 # https://github.com/distribution/reference/blob/main/regexp.go, without the most unusual forms.
 PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 SHAPE = re.compile(
