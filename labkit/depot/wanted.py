@@ -1,9 +1,6 @@
 """Which images the class needs, and for which architectures."""
 
-import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,13 +8,10 @@ from labkit.classroom import Machine
 from labkit.depot.dockerfile import bases
 from labkit.errors import BadInput
 from labkit.paths import content
-from labkit.ssh import askpass, command
+from labkit.plan.question import ask_all
+from labkit.post import Lost
 
-# `uname -m` → Docker's word.
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 USUAL = "amd64"
-PATIENCE = 30
-AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +51,13 @@ def ask_architectures(
     machines: Iterable[Machine], scratch: Path, tell: Callable[[str], None]
 ) -> dict[str, str]:
     """Return machine → architecture of those that answer over ssh; of the others `tell` hears."""
-
-    def ask(machine: Machine) -> tuple[str, str, str]:
-        said, why = _uname(machine, scratch)
-        return machine.name, ARCHITECTURES.get(said, ""), why or f"it is a {said!r}"
-
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        answers = list(pool.map(ask, machines))
-    silent = {name: why for name, architecture, why in answers if not architecture}
-    for name, why in silent.items():
-        tell(f"{name} does not tell its architecture: {why}")
-    return {name: architecture for name, architecture, _ in answers if architecture}
+    found = {}
+    for name, said in ask_all(machines, {}, scratch, None).items():
+        if isinstance(said, Lost):
+            tell(f"{name} does not tell its architecture: {said}")
+        else:
+            found[name] = said["architecture"]
+    return found
 
 
 def _named(machine: Machine, root: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -85,25 +75,3 @@ def _named(machine: Machine, root: Path) -> Iterator[tuple[str, tuple[str, ...]]
                 ) from None
             for reference in bases(text):
                 yield reference, ()
-
-
-def _uname(machine: Machine, scratch: Path) -> tuple[str, str]:
-    """Return what it says, and why it does not."""
-    with ExitStack() as stack:
-        environment = stack.enter_context(askpass(machine.connection.password, scratch))
-        try:
-            done = subprocess.run(
-                command(machine.connection, "uname -m"),
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=PATIENCE,
-                check=False,
-                start_new_session=True,
-            )
-        except subprocess.TimeoutExpired:
-            return "", f"no answer within {PATIENCE} s"
-    if done.returncode:
-        return "", (done.stderr.strip().splitlines() or [f"ssh ended with {done.returncode}"])[-1]
-    return (done.stdout.split() or [""])[-1], ""
