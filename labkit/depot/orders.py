@@ -5,7 +5,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,28 @@ def carry_out(  # noqa: PLR0913 - what streams is named
         post.hang_up()
         if feeding.ident:
             feeding.join()
+        post.close()
+
+
+@contextmanager
+def holding(depot: Depot, scratch: Path) -> Iterator[None]:
+    """
+    Have the depot's turn for a while: what it holds is changed by nobody else.
+
+    Of one that is out of reach nobody can say, and nobody seeds it either.
+
+    Raises:
+        LabkitError: It is being filled, and by whom.
+    """
+    post = Post(depot.machine, scratch, program(), local=depot.local)
+    try:
+        post.say({**_standing(depot), "verb": "hold"})
+        with suppress(Lost):
+            while "held" not in (said := post.hear(time.monotonic() + PATIENCE)):
+                if "failed" in said:
+                    raise LabkitError(said["failed"], said["todo"])
+        yield
+    finally:
         post.close()
 
 

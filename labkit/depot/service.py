@@ -1,18 +1,21 @@
 """The verbs `depot up` and `depot down`: a machine becomes the class's depot, or is one no more."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from labkit.arguments import dry_arguments, playbook_arguments
-from labkit.classroom import Request, read_class
-from labkit.depot.orders import require_depot
+from labkit.classroom import Class, Request, read_class
+from labkit.depot.orders import holding, require_depot
 from labkit.display import Show
 from labkit.events import Event, Kind
 from labkit.hold import hold
 from labkit.paths import content
+from labkit.plan.question import ask_all
+from labkit.post import Lost
 from labkit.provision import Options as Provision
 from labkit.provision import provision
 from labkit.record import Record, latest_verdicts
@@ -57,22 +60,44 @@ def down(request: Request, options: Options, show: Callable[[str], Show]) -> lis
     where no depot is, and goes on directly; its verdict says so.
 
     Returns:
-        The finished Progress of each machine that labkit had to do with, and the depot's last.
+        The finished Progress of each machine that knew of the depot, and the depot's last.
+
+    Raises:
+        LabkitError: The depot is being filled; nothing was touched.
     """
-    forgetting = _forget(request, options, show)
-    if any(one.state is State.INTERRUPTED for one in forgetting):
-        return forgetting
-    with show("depot down") as shown:
-        return [*forgetting, *_play(request, options, shown, "absent")]
-
-
-def _forget(request: Request, options: Options, show: Callable[[str], Show]) -> list[Progress]:
-    """Run the roles that know of a depot, as if there were none, where labkit ran any before."""
-    with run_directory() as scratch:
+    with run_directory() as scratch, ExitStack() as stack:
         known = read_class(replace(request, limit=None), scratch)
-        require_depot(known)
-        met = latest_verdicts(known.directory)
-        names = [one.name for one in known.machines if one.name in met]
+        depot = require_depot(known)
+        if not options.check:
+            # Else a seed that runs would make the store anew.
+            stack.enter_context(holding(depot, scratch))
+        forgetting = _forget(request, pointed_to(known, options, scratch), options, show)
+        if any(one.state is State.INTERRUPTED for one in forgetting):
+            return forgetting
+        with show("depot down") as shown:
+            return [*forgetting, *_play(request, options, shown, "absent")]
+
+
+def pointed_to(known: Class, options: Options, scratch: Path) -> list[str]:
+    """
+    Return the machines that a depot was made known to, by their own word.
+
+    Of those that say nothing, which labkit met before: their verdict is to say that they are out
+    of reach. On any other the roles would not take something back, but begin.
+    """
+    answers = ask_all(known.machines, {}, scratch, options.forks)
+    met = latest_verdicts(known.directory)
+    return [
+        name
+        for name, said in answers.items()
+        if (name in met if isinstance(said, Lost) else said["has_depot"])
+    ]
+
+
+def _forget(
+    request: Request, names: Sequence[str], options: Options, show: Callable[[str], Show]
+) -> list[Progress]:
+    """Run the roles that know of a depot, as if there were none."""
     if not names:
         return []
     none = json.dumps(NO_DEPOT)

@@ -22,6 +22,8 @@ from typing import Any
 LIMIT = 15
 ENGINE = "/run/docker.sock"
 ENGINE_PATIENCE = 5
+# What the role docker_engine keeps where it made a depot known (labkit_mirrors).
+DEPOT = Path("/var/lib/labkit/depot.json")
 # Docker's words for what the kernel calls otherwise.
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 CHUNK = 65536
@@ -50,6 +52,7 @@ def look(task: dict[str, Any]) -> dict[str, Any]:
         "disk": str(directory),
         "free_mb": free_mb(directory),
         "engine": images is not None,
+        "has_depot": DEPOT.exists(),
         "names": sorted({name for one in images or [] for name in one.get("RepoTags") or []}),
         "digests": sorted(
             {

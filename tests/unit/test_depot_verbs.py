@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from commandline import Labkit
 
 from labkit.depot import service
+from labkit.post import Lost
 from labkit.verdicts import State
 
 
@@ -39,6 +41,22 @@ def test_the_roles_that_point_to_a_depot_are_there() -> None:
 
     assert all((roles / one).is_dir() for one in service.POINTERS.split(","))
     assert json.loads(json.dumps(service.NO_DEPOT)) == {"preflight_depot": ""}
+
+
+def test_only_machines_that_know_of_the_depot_forget_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = {
+        "knows": {"has_depot": True},
+        "failed before": {"has_depot": False},
+        "off": Lost("no route"),
+        "never met": Lost("no route"),
+    }
+    monkeypatch.setattr(service, "ask_all", lambda *_: answers)
+    monkeypatch.setattr(service, "latest_verdicts", lambda _: {"off": "", "failed before": ""})
+    known = SimpleNamespace(machines=(), directory=tmp_path)
+
+    assert service.pointed_to(known, service.Options(), tmp_path) == ["knows", "off"]
 
 
 def test_virtual_machines_have_no_depot(labkit: Labkit) -> None:

@@ -45,6 +45,7 @@ def seen(**more: Any) -> dict[str, Any]:
         "disk": "/var/lib/docker",
         "free_mb": 9000,
         "engine": False,
+        "has_depot": False,
         "names": [],
         "digests": [],
         "held": [],

@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from labkit.depot.stock.store import Store
 from labkit.depot.stock.told import Teller
 from labkit.depot.stock.turn import turn
 from labkit.errors import LabkitError
+
+# By it the role knows a depot's folder.
+MARK = ".labkit-depot"
 
 
 def main() -> None:
@@ -31,24 +35,36 @@ def main() -> None:
 
 
 def _do(task: Mapping[str, Any], teller: Teller) -> dict[str, Any]:
-    directory = Path(task["directory"])
-    if not directory.is_dir() and task["verb"] == "look":
+    verb, directory = task["verb"], Path(task["directory"])
+    if verb == "hold":
+        return _hold(directory, task["who"], teller)
+    if not directory.is_dir() and verb == "look":
         return {"there": False, "services": states()}
     if not directory.is_dir():
         raise LabkitError(f"there is no {directory} on the depot", "labkit depot up comes first")
     store = Store(directory / "store", task["owner"])
-    store.make(store.root)
-    if task["verb"] != "load":
+    if verb != "load":
         # What was sent ends with who sent it: at once, whatever it is at.
         threading.Thread(target=_watch, daemon=True).start()
-    if task["verb"] == "look":
+    if verb == "look":
+        store.make(store.root)
         return look(task, store, teller)
     with turn(directory, task["who"]):
-        if task["verb"] == "seed":
+        store.make(store.root)
+        if verb == "seed":
             return Seeding(task, store, teller).run()
-        if task["verb"] == "load":
+        if verb == "load":
             return Loading(task, store, teller, sys.stdin.buffer).run()
         return pack(task, store, teller)
+
+
+def _hold(directory: Path, who: str, teller: Teller) -> dict[str, Any]:
+    """Keep everybody else from changing what there is, until whoever sent this ends."""
+    # Another folder is not ours to write to, and nobody seeds into it.
+    with turn(directory, who) if (directory / MARK).exists() else nullcontext():
+        teller.say(held=True)
+        _watch()
+    return {}
 
 
 def _watch() -> None:
