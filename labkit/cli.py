@@ -32,6 +32,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 OK, NOT_READY, BAD_INPUT, CANNOT, BUG, INTERRUPTED = 0, 1, 2, 3, 70, 130
 STDERR = 2
 PLAIN_SIGNS = {"→": "->", "·": "-", "✓": "+", "✗": "x", "▸": ">", "…": "..."}
+HUB_TOKEN = "LABKIT_HUB_TOKEN"  # noqa: S105 - its name
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -411,13 +412,13 @@ def seed(**given: Any) -> int:
     or token may stand in LABKIT_HUB_TOKEN; it goes to the depot for this one run, and no machine
     of the class learns it.
     """
+    if given["bundled"] and (given["update"] or given["verify"] or given["hub_user"]):
+        raise BadInput("--from asks no registry", "leave --update, --verify and --hub-user out")
+    account = _account(given)
     _require_ansible()
     from labkit.depot.seed import Options, seed_from
     from labkit.depot.seed import seed as run
 
-    if given["bundled"] and (given["update"] or given["verify"] or given["hub_user"]):
-        raise BadInput("--from asks no registry", "leave --update, --verify and --hub-user out")
-    account = _account(given)
     again = f"labkit depot seed -i {given['inventory']}"
     with _freight(given, again) as show:
         request = _request({**given, "limit": None})
@@ -449,15 +450,19 @@ def bundle(**given: Any) -> int:
 def _account(given: dict[str, Any]) -> tuple[str, str] | None:
     """Return Docker Hub's name and password; the latter never comes as an argument."""
     name, file = given["hub_user"], given["hub_token_file"]
+    # Nothing that is started from here on is to inherit it.
+    token = os.environ.pop(HUB_TOKEN, None)
     if name is None:
-        if file:
-            raise BadInput("--hub-token-file needs a name", "add --hub-user NAME")
+        # A bundle comes from no registry: what else a shell has set there is in nobody's way.
+        if file or (token and not given["bundled"]):
+            what = "--hub-token-file" if file else HUB_TOKEN
+            raise BadInput(f"{what} needs a name", "add --hub-user NAME")
         return None
     if file:
         if file.stat().st_mode & 0o077:
             raise BadInput(f"others can read {file}", f"chmod 600 {file}")
         return name, file.read_text(encoding="utf-8").strip()
-    return name, os.environ.get("LABKIT_HUB_TOKEN") or getpass(f"Docker Hub password of {name}: ")
+    return name, token or getpass(f"Docker Hub password of {name}: ")
 
 
 @contextmanager

@@ -177,6 +177,25 @@ def test_the_hubs_password_is_shown_nowhere(room: Room) -> None:
     assert stat.S_IMODE(token.stat().st_mode) == 0o644
 
 
+def test_a_token_without_a_name_is_refused(room: Room) -> None:
+    done = room.depot("seed", LABKIT_HUB_TOKEN=WORD)
+
+    assert done.returncode == 2
+    assert "--hub-user" in done.stderr
+    assert WORD not in done.stderr
+    assert room.hub.asked == []
+
+
+def test_nothing_that_a_seed_starts_inherits_the_token(room: Room, tmp_path: Path) -> None:
+    # It is asked by each login shell, so that its environment is one of the depot's part.
+    (tmp_path / "bin/id").write_text(f"#!/bin/sh\nenv >{tmp_path}/environment\necho 0\n")
+    room.hub.user = "ada"
+
+    assert room.depot("seed", "--hub-user", "ada", LABKIT_HUB_TOKEN=WORD).returncode == 0
+    assert "PATH=" in (tmp_path / "environment").read_text()
+    assert WORD not in (tmp_path / "environment").read_text()
+
+
 def test_ctrl_c_leaves_what_can_be_gone_on_with(room: Room) -> None:
     room.hub.faults["blobs"] = ["hang"] * 99
     with subprocess.Popen(
