@@ -222,7 +222,7 @@ class Freight:
             console=console,
         )
         self._bar = self._bars.add_task("", total=None, visible=False)
-        self._said = time.monotonic()
+        self._said, self._told = time.monotonic(), ""
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -258,9 +258,13 @@ class Freight:
     def _count(self, done: int, total: int) -> None:
         now = time.monotonic()
         self._bars.update(self._bar, completed=done, total=total or None)
-        if not self._console.is_terminal and total and now - self._said >= PACE:
-            self._said = now
-            self._line(f"{done / MEGABYTE:.0f} of {total / MEGABYTE:.0f} MB")
+        if self._console.is_terminal or not total or now - self._said < PACE:
+            return
+        text = f"{done / MEGABYTE:.0f} of {total / MEGABYTE:.0f} MB"
+        # A depot that checks what it has, or waits, says the same again and again.
+        if text != self._told:
+            self._said, self._told = now, text
+            self._line(text)
 
     def _line(self, text: str) -> None:
         self._console.print(f"· {text}", markup=False, highlight=False, soft_wrap=True)
