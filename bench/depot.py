@@ -26,7 +26,7 @@ import yaml
 from measure import ROOT, Sandbox, bench, labkit, out, told
 from upstream import URL, Upstream, upstream
 
-from labkit.depot.stock.names import HUB
+from labkit.depot.stock.names import HUB, read_name
 from labkit.plan.loads import distinct
 from labkit.plan.sizes import Ways, by_registry
 
@@ -175,11 +175,7 @@ def least(made: Bench, images: dict[str, int]) -> tuple[float, float]:
 
 def repositories(images: list[str]) -> dict[str, str]:
     """Return blob → a repository that has it."""
-    return {
-        digest: one.partition(":")[0] if "/" in one else f"library/{one.partition(':')[0]}"
-        for one in images
-        for digest in blobs([one])
-    }
+    return {digest: read_name(one).repository for one in images for digest in blobs([one])}
 
 
 def depot_url(inventory: Path) -> str:
