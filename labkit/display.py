@@ -249,7 +249,7 @@ class Freight:
         if "total" in said:
             self._count(said["done"], said["total"])
         elif "limits" in said:
-            self._line(f"Docker Hub: {allowance(Limits(**said['limits']))}")
+            self._line(f"pulls from Docker Hub: {allowance(Limits(**said['limits']))}")
         elif "missing" in said:
             self._line(f"{said['missing']} of {said['blobs']} blobs have to come")
         elif "note" in said:

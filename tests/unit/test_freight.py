@@ -28,4 +28,4 @@ def test_what_docker_hub_allows_is_told_in_words() -> None:
         {"limits": {"limit": 100, "remaining": 76, "seconds": 21600}}
     )
 
-    assert said.getvalue() == "· Docker Hub: 76 of 100 per 6 hours are left\n"
+    assert said.getvalue() == "· pulls from Docker Hub: 76 of 100 per 6 hours are left\n"
