@@ -116,8 +116,8 @@ class Seeding:
             raise
         except LabkitError as error:
             self._failed[reference] = error
-            # A limit does not count: what others need may be here already, but for its blobs,
-            # which the Hub does not count.
+            # A limit stops nobody else: others' manifests may be here already, and blobs are not
+            # counted.
             self._give_up(host, error, SILENT)
             return None
 
