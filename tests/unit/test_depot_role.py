@@ -52,6 +52,15 @@ def test_nothing_but_reading_is_allowed_anywhere() -> None:
         assert rendered(template).count("limit_except GET HEAD { deny all; }") == passes
 
 
+def test_nginx_is_started_with_options_that_one_of_ubuntu_22_04_has() -> None:
+    (start,) = (
+        line for line in rendered("nginx.service.j2").splitlines() if line.startswith("ExecStart=")
+    )
+
+    # 1.18; -e came with 1.19.5.
+    assert " -e " not in start
+
+
 def test_modules_are_said_to_lie_at_the_depot_whoever_names_them() -> None:
     assert rendered("npm.conf.j2").count("sub_filter ") == 1
     mirror = rendered("npm.conf.j2", __depot_npm="https://mirror.example/npm")
