@@ -1,0 +1,160 @@
+"""The depot's nginx as it really answers, where this box has one: each on this box's loopback."""
+
+import json
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from test_depot_role import rendered
+
+NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin")
+pytestmark = pytest.mark.skipif(NGINX is None, reason="this box has no nginx")
+
+Answer = tuple[int, str]
+# Path → status, headers and text of what an archive answers.
+Pages = dict[str, tuple[int, dict[str, str], str]]
+
+
+class Archive(ThreadingHTTPServer):
+    """An archive of packages that remembers what it was asked."""
+
+    def __init__(self, pages: Pages) -> None:
+        asked = self.asked = []  # type: list[str]
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked.append(self.path)
+                status, headers, text = pages.get(self.path, (404, {}, ""))
+                self.send_response(status)
+                for name, value in {**headers, "Content-Length": str(len(text))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        super().__init__(("127.0.0.1", 0), Handler)
+
+
+class Names(threading.Thread):
+    """A name server that knows one address for all names: the loopback's."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+
+    def run(self) -> None:
+        while True:
+            asked, client = self.socket.recvfrom(512)
+            question = asked[12 : asked.index(b"\0", 12) + 5]
+            head = asked[:2] + b"\x81\x80\0\1\0\1\0\0\0\0"
+            answer = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\x7f\0\0\1"
+            self.socket.sendto(head + question + answer, client)
+
+
+class Nginx:
+    """One depot's nginx, and what it is asked."""
+
+    def __init__(self, folder: Path, **inputs: object) -> None:
+        self.folder, self.port, self.proxy = folder, free_port(), free_port()
+        names = Names()
+        names.start()
+        for name in ("packages", "log"):
+            (folder / name).mkdir()
+        (folder / "resolver.conf").write_text(f"resolver 127.0.0.1:{names.port} ipv6=off;\n")
+        for port in (self.port, self.proxy):
+            (folder / f"listen-{port}.conf").touch()
+        given = {
+            "__depot_settings": str(folder),
+            "__depot_run": str(folder),
+            "depot_directory": str(folder),
+            "__depot_npm": "http://npm.example",
+            "depot_port": self.port,
+            "depot_proxy_port": self.proxy,
+            **inputs,
+        }
+        for name in ("npm.conf", "packages.conf", "nginx.conf"):
+            text = rendered(f"{name}.j2", **given)
+            (folder / name).write_text(text.replace("user www-data;", ""))
+
+    def ask(self, target: str, *, proxy: bool = False, host: str = "") -> Answer:
+        """Return status and text of an answer; `host` is what is said besides."""
+        connection = HTTPConnection("127.0.0.1", self.proxy if proxy else self.port, timeout=20)
+        connection.request("GET", target, headers={"Host": host} if host else {})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run it; where nobody is root, as who runs the tests."""
+        words = [str(NGINX), "-c", str(self.folder / "nginx.conf"), "-g", "daemon off;"]
+        with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                until_it_listens(self.port)
+                yield
+            finally:
+                process.terminate()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def until_it_listens(port: int) -> None:
+    for _ in range(100):
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+    pytest.fail("nginx does not start")
+    return None
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Give a folder that others get into: where root runs nginx, its workers are nobody."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+def nginx(folder: Path) -> Iterator[Nginx]:
+    one = Nginx(folder)
+    with one.running():
+        yield one
+
+
+@contextmanager
+def archive(pages: Pages) -> Iterator[Archive]:
+    server = Archive(pages)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_who_is_no_client_does_not_even_learn_that_it_is_a_depot(folder: Path) -> None:
+    closed = Nginx(folder)
+    settings = folder / "nginx.conf"
+    with closed.running():
+        assert json.loads(closed.ask("/labkit")[1])["labkit"] == "depot"
+    settings.write_text(settings.read_text().replace("allow 127.0.0", "allow 192.0.2"))
+    with closed.running():
+        assert closed.ask("/labkit")[0] == 403
+        assert closed.ask("/v2/")[0] == 403
