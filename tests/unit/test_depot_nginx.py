@@ -141,7 +141,7 @@ def nginx(folder: Path) -> Iterator[Nginx]:
 @contextmanager
 def archive(pages: Pages) -> Iterator[Archive]:
     server = Archive(pages)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
         yield server
     finally:
@@ -158,3 +158,57 @@ def test_who_is_no_client_does_not_even_learn_that_it_is_a_depot(folder: Path) -
     with closed.running():
         assert closed.ask("/labkit")[0] == 403
         assert closed.ask("/v2/")[0] == 403
+
+
+@pytest.mark.parametrize(
+    ("target", "host"),
+    [
+        ("http://127.0.0.1:{port}/v2/", ""),
+        ("http://LOCALHOST:{port}/v2/", ""),
+        ("http://localhost.:{port}/v2/", ""),
+        ("http://a.localhost:{port}/v2/", ""),
+        ("http://[::1]:{port}/v2/", ""),
+        ("http://169.254.169.254/latest", ""),
+        # Said twice, differently: the second is what would be asked.
+        ("http://archive.example/v2/", "127.0.0.1:{port}"),
+        ("http://archive.example/v2/", "other.example"),
+    ],
+)
+def test_nothing_on_its_loopback_is_to_be_had_through_it(
+    nginx: Nginx, target: str, host: str
+) -> None:
+    with archive({"/v2/": (200, {}, "secret")}) as hidden:
+        at = hidden.server_port
+        answer = nginx.ask(target.format(port=at), proxy=True, host=host.format(port=at))
+
+        assert answer[0] == 403
+        assert hidden.asked == []
+
+
+def test_an_archive_is_asked_by_its_name_and_port(nginx: Nginx) -> None:
+    with archive({"/a.deb": (200, {}, "package")}) as server:
+        url = f"http://Archive.example:{server.server_port}/a.deb"
+
+        assert nginx.ask(url, proxy=True) == (200, "package")
+        assert nginx.ask(url, proxy=True) == (200, "package")
+        assert server.asked == ["/a.deb"]
+
+
+@pytest.mark.parametrize("place", ["127.0.0.1", "localhost", "x@127.0.0.1", "[::1]", "LocalHost."])
+def test_no_archive_sends_it_to_its_own_loopback(nginx: Nginx, place: str) -> None:
+    with archive({"/v2/": (200, {}, "secret")}) as hidden:
+        lure = {"Location": f"http://{place}:{hidden.server_port}/v2/"}
+        with archive({"/list": (302, lure, "")}) as server:
+            url = f"http://archive.example:{server.server_port}/list"
+
+            assert nginx.ask(url, proxy=True)[0] == 502
+            assert hidden.asked == []
+
+
+def test_an_archive_may_send_elsewhere(nginx: Nginx) -> None:
+    with archive({"/list": (200, {}, "there")}) as other:
+        moved = {"Location": f"http://other.example:{other.server_port}/list"}
+        with archive({"/list": (302, moved, "")}) as server:
+            url = f"http://archive.example:{server.server_port}/list"
+
+            assert nginx.ask(url, proxy=True) == (200, "there")
