@@ -212,3 +212,40 @@ def test_an_archive_may_send_elsewhere(nginx: Nginx) -> None:
             url = f"http://archive.example:{server.server_port}/list"
 
             assert nginx.ask(url, proxy=True) == (200, "there")
+
+
+def test_a_login_page_is_not_kept_as_a_package(nginx: Nginx) -> None:
+    pages: Pages = {"/a.deb": (200, {"Content-Type": "text/html; charset=utf-8"}, "log in")}
+    with archive(pages) as server:
+        url = f"http://archive.example:{server.server_port}/a.deb"
+        assert nginx.ask(url, proxy=True) == (200, "log in")
+        pages["/a.deb"] = (200, {"Content-Type": "application/vnd.debian.binary-package"}, "it")
+
+        assert nginx.ask(url, proxy=True) == (200, "it")
+
+
+def test_what_lies_elsewhere_is_kept_as_long_as_if_it_lay_here(nginx: Nginx) -> None:
+    names = ("/InRelease", "/a.deb")
+    with archive({name: (200, {}, "first") for name in names}) as other:
+        there = f"http://other.example:{other.server_port}"
+        with archive({n: (302, {"Location": f"{there}{n}"}, "") for n in names}) as server:
+            here = f"http://archive.example:{server.server_port}"
+            for name in names:
+                assert nginx.ask(f"{here}{name}", proxy=True) == (200, "first")
+            # An index is asked for again each time, save by a whole class at once.
+            time.sleep(1.5)
+            for name in names:
+                assert nginx.ask(f"{here}{name}", proxy=True) == (200, "first")
+
+        assert sorted(other.asked) == ["/InRelease", "/InRelease", "/a.deb"]
+
+
+def test_what_is_kept_of_elsewhere_is_answered_when_nobody_answers(nginx: Nginx) -> None:
+    with archive({"/a/InRelease": (200, {}, "list")}) as other:
+        place = {"Location": f"http://other.example:{other.server_port}/a/InRelease"}
+        with archive({"/InRelease": (302, place, "")}) as server:
+            url = f"http://archive.example:{server.server_port}/InRelease"
+            assert nginx.ask(url, proxy=True) == (200, "list")
+    time.sleep(1.5)
+
+    assert nginx.ask(url, proxy=True) == (200, "list")
