@@ -51,9 +51,8 @@ built: {description: "Builds of which a step really ran.", type: list, returned:
 notes: {description: What the instructor should know., type: list, returned: success}
 """
 
-# A depot that hangs is given up early: a third of a build's time, and three seconds for itself.
+# A depot that hangs is given up early, after a third of a build's time.
 HASTE = 3
-SECONDS = 3
 # The steps that take time and that the cache holds; FROM is never told as cached.
 STEP = re.compile(r"^#(\d+) \[[^]]*\d+/\d+\] (?!FROM)", re.MULTILINE)
 CACHED = re.compile(r"^#(\d+) CACHED", re.MULTILINE)
@@ -151,7 +150,7 @@ class Builds:
     def leave(self) -> bool:
         """Tell whether the depot is gone, or there is none; npm is not sent there any more."""
         url = self.params["depot"]
-        if self.left or not (reason := silence(url, SECONDS)):
+        if self.left or not (reason := silence(url)):
             return self.left
         self.left = True
         self.notes.append(

@@ -9,8 +9,6 @@ from threading import Lock
 from ansible.module_utils.labkit_depot import silence
 from ansible.module_utils.labkit_mirrors import CONFIGURATION, arrange, replace
 
-SECONDS = 3
-
 
 class Depot:
     """The class's depot, and what becomes of an engine whose depot dies while it pulls."""
@@ -24,7 +22,7 @@ class Depot:
         if not self.url:
             return False
         with self._lock:  # pulls that run side by side all come here
-            if not self.notes and (reason := silence(self.url, SECONDS)):
+            if not self.notes and (reason := silence(self.url)):
                 self.notes.append(
                     f"the depot {self.url} stopped answering while images were pulled ({reason}), "
                     "so this machine went on directly: look with labkit depot status"
