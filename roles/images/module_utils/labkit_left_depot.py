@@ -30,10 +30,20 @@ class Depot:
                 self._leave()
             return bool(self.notes)
 
+    def back(self) -> None:
+        """Have the engine ask a depot again that answers again: its silence was a moment's."""
+        with self._lock:
+            if self.notes and not silence(self.url):
+                self.notes.append(f"the depot {self.url} answers again, and is used again")
+                self._put(self.url)
+
     def _leave(self) -> None:
         """Take it from the mirrors: an engine would wait for each answer of a hanging one."""
+        self._put("")
+
+    def _put(self, depot: str) -> None:
         with suppress(OSError, ValueError):
             before = json.loads(CONFIGURATION.read_text(encoding="utf-8"))
-            after = arrange(before, "", [self.url], asked=False)
+            after = arrange(before, depot, [self.url], asked=False)
             if after != before:
                 replace(CONFIGURATION, before, after)
