@@ -103,6 +103,66 @@ def test_a_folder_of_somebody_elses_is_told_from_a_depots(tmp_path: Path) -> Non
     assert not services.is_foreign(tmp_path)
 
 
+class Said(Exception):
+    """What a module failed with."""
+
+
+def bring_up(units: dict[str, dict[str, str]], directory: Path) -> list[str]:
+    def fail(**told: Any) -> None:
+        raise Said(told["msg"])
+
+    module = SimpleNamespace(params={"units": units}, check_mode=False, fail_json=fail)
+    return list(services.bring_up(module, directory))
+
+
+def test_files_that_were_written_but_refused_or_not_read_are_due_in_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "depot"
+    units = {"a.service": {str(tmp_path / "a.conf"): "x"}, "b.service": {}}
+    seen, restarted, codes = services.bring_up.__globals__, [], [1, 0]  # type: Any, list[Any], Any
+    refusals = ["no such directive", "", ""]
+
+    def systemctl(verb: str, *words: str) -> Any:
+        code = 0
+        if verb == "restart":
+            restarted.append(words)
+            code = codes.pop(0)
+        return SimpleNamespace(returncode=code)
+
+    monkeypatch.setitem(seen, "FOLDERS", {"store": ""})
+    monkeypatch.setitem(seen, "systemctl", systemctl)
+    monkeypatch.setitem(seen, "idle", lambda _: [])
+    monkeypatch.setitem(seen, "refused", lambda: refusals.pop(0))
+    directory.mkdir()
+    (directory / "store").mkdir()
+    with pytest.raises(Said, match="no such directive"):
+        bring_up(units, directory)
+
+    # Nothing is stale any more, but no service has read it: at first one that cannot be restarted.
+    for _ in range(2):
+        assert bring_up(units, directory) == ["a.service"]
+    assert bring_up(units, directory) == []
+    assert restarted == [("a.service",)] * 2
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_folder_of_its_settings_goes_when_it_is_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, kept: bool
+) -> None:
+    seen = services.take_down.__globals__
+    monkeypatch.setitem(seen, "RUN", tmp_path / "run")
+    monkeypatch.setitem(seen, "systemctl", lambda *_: None)
+    settings = tmp_path / "labkit-depot"
+    services.write({str(settings / "store.yml"): "x"})
+    if kept:
+        (settings / "installed.json").touch()
+    units = {"a.service": {str(settings / "store.yml"): "x"}}
+    services.take_down(SimpleNamespace(params={"units": units}, check_mode=False), tmp_path / "d")
+
+    assert settings.exists() is kept
+
+
 def test_only_labkits_own_answer_is_a_depots() -> None:
     assert proof.is_depot(b'{"labkit": "depot", "proxy_port": 3142}')
     assert not any(proof.is_depot(one) for one in (b"", b"<html>", b"[]", b'{"labkit": "x"}'))
