@@ -21,6 +21,7 @@ def rendered(template: str, **given: Any) -> str:
     internals = {
         "__depot_settings": "/etc/labkit-depot",
         "__depot_run": "/run/labkit-depot",
+        "__depot_log_bytes": 1,
         "__depot_store_port": 5081,
         "__depot_through_port": 5082,
         "__depot_hub": inputs["depot_upstreams"]["docker.io"],
