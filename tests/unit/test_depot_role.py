@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 import pytest
 import yaml
+from ansible.module_utils import labkit_apt
 
 ROLE = Path(__file__).parents[2] / "roles" / "depot"
 services = SimpleNamespace(**runpy.run_path(str(ROLE / "library/labkit_depot_services.py")))
@@ -182,15 +183,33 @@ def test_what_was_installed_is_remembered_over_runs(
     monkeypatch.setitem(noted, "NOTED", tmp_path / "depot" / "installed.json")
     monkeypatch.setitem(noted, "UNITS", tmp_path)
     asked: list[tuple[str, ...]] = []
-    monkeypatch.setitem(noted, "apt", lambda _, *words: asked.append(words) or "")
-    monkeypatch.setitem(
-        noted, "run", lambda *_: SimpleNamespace(stdout="nginx install ok installed")
-    )
+    none = labkit_apt.Answer("")
+    monkeypatch.setitem(noted, "apt_get", lambda *words: asked.append(words) or none)
+    monkeypatch.setitem(noted, "run", lambda *_: "nginx install ok installed")
 
-    assert packages.install(["nginx"], 0) == ""
+    assert packages.install(["nginx"]) == none
     assert (tmp_path / "nginx.service").readlink() == Path("/dev/null")
     assert packages.noted() == ["nginx"]
-    assert packages.remove(packages.noted(), 0) == ""
+    assert packages.remove(packages.noted()) == none
     assert not (tmp_path / "nginx.service").is_symlink()
     assert not (tmp_path / "depot").exists()
     assert [words[0] for words in asked] == ["update", "install", "purge"]
+
+
+def test_a_busy_apt_is_waited_for_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, busy = packages.install.__globals__, labkit_apt.Answer("held", "unattended-upgr (1)")
+    monkeypatch.setitem(seen, "NOTED", tmp_path / "installed.json")
+    monkeypatch.setitem(seen, "apt_get", lambda *_: busy)
+    monkeypatch.setitem(seen, "run", lambda *_: "nginx install ok installed")
+
+    assert packages.install(["ca-certificates"]).waiting == "unattended-upgr (1)"
+    assert packages.remove(["ca-certificates", "nginx"]).waiting
+    assert packages.noted() == ["ca-certificates"]
+
+
+def test_the_module_that_runs_apt_is_found_in_a_playbook_of_the_depot_alone() -> None:
+    own = ROLE / "module_utils/labkit_apt.py"
+
+    assert own.resolve() == ROLE.parent / "base/module_utils/labkit_apt.py"
