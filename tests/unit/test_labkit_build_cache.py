@@ -68,7 +68,9 @@ FORTUNE, TODO = ("fortune-clock", "Dockerfile"), ("todo", "Dockerfile")
 class Scene:
     """Builds as a scene answers them: todo fails until the depot is left, if it is."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, silent: list[str]) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, silent: list[str], proxy: str = PROXY
+    ) -> None:
         self.asked: list[tuple[str, int, str]] = []
         self.forgotten: list[str] = []
         seen = cache.Builds.run.__globals__
@@ -78,14 +80,15 @@ class Scene:
             wrong = "npm error" if context.name == "todo" and not self.forgotten else ""
             return cache.Built({"7"}, wrong)
 
-        def forget(_: Path, owner: str, url: str) -> None:
+        def forget(_: Path, owner: str, url: str) -> list[str]:
             self.forgotten.append(f"{owner} {url}")
+            return []
 
         monkeypatch.setitem(seen, "build", build)
         monkeypatch.setitem(seen, "silence", lambda *_: silent.pop(0) if silent else "")
         monkeypatch.setitem(seen, "without_depot", forget)
         given = {"root": "/nowhere", "owner": "jane", "timeout": 900}
-        self.builds = cache.Builds({**given, "depot": URL, "proxy": PROXY})
+        self.builds = cache.Builds({**given, "depot": URL, "proxy": proxy})
 
 
 def test_a_depot_that_dies_while_npm_asks_it_is_left_and_all_is_built_again(
@@ -124,6 +127,16 @@ def test_a_depot_that_is_dead_already_is_not_tried(monkeypatch: pytest.MonkeyPat
 
     assert scene.asked == [("todo", 900, "")]
     assert scene.forgotten
+
+
+def test_of_a_depot_that_preflight_found_silent_nothing_is_told_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scene = Scene(monkeypatch, ["timed out"], "")
+    scene.builds.run_all([TODO])
+
+    assert scene.forgotten == [f"jane {URL}"]
+    assert scene.builds.notes == []
 
 
 def test_a_build_that_hangs_is_told_like_any_that_fails(

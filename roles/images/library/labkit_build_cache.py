@@ -36,7 +36,7 @@ options:
       files: {description: Its Dockerfiles., type: list, elements: str, default: [Dockerfile]}
   root: {description: Where the apps are as they were staged., type: path}
   owner: {description: The account in whose home the apps are., type: str, default: ""}
-  depot: {description: "The class's depot, if it answers.", type: str, default: ""}
+  depot: {description: "The class's depot, whether it answers or not.", type: str, default: ""}
   proxy: {description: The depot as a proxy for apt, if it answers., type: str, default: ""}
   timeout: {description: Seconds for one build., type: int, default: 900}
 author: [labkit]
@@ -152,15 +152,17 @@ class Builds:
         url = self.params["depot"]
         if self.left or not (reason := silence(url)):
             return self.left
-        self.left = True
-        self.notes.append(
-            f"the depot {url} stopped answering ({reason}), so this machine built its apps "
-            "directly: look with labkit depot status"
-        )
+        self.left, freed = True, []
         try:
-            without_depot(Path(self.params["root"]), self.params["owner"], url)
+            freed = without_depot(Path(self.params["root"]), self.params["owner"], url)
         except (OSError, KeyError) as error:
             self.notes.append(f"npm may still be sent to the depot {url}: {error}")
+        # Of one that was silent before, and named nowhere, preflight has told.
+        if freed or self.params["proxy"]:
+            self.notes.append(
+                f"the depot {url} stopped answering ({reason}), so this machine built its apps "
+                "directly: look with labkit depot status"
+            )
         return True
 
 
