@@ -15,12 +15,15 @@ DETECTOR = "/usr/local/lib/labkit-apt-proxy"
 SETTINGS = "/etc/apt/apt.conf.d/95labkit-depot"
 RECORD = "/var/lib/labkit/depot.json"
 PRISTINE = "/var/lib/labkit/sample_apps"
-# Python is what every machine has.
+# Python is what every machine has. The same is asked, for as long, in roles (labkit_depot.py).
 KNOCK = (
-    "from urllib.request import *; "
-    "build_opener(ProxyHandler({{}})).open('{url}/labkit', timeout=3).read()"
+    "import json; from urllib.request import *; "
+    "said = build_opener(ProxyHandler({{}})).open('{url}/labkit', timeout=3).read(65536); "
+    "raise SystemExit(json.loads(said)['labkit'] != 'depot')"
 )
 ANYWHERE = "http://archive.example/"
+# It may have been silent for a moment while the machine was provisioned, which was no fault of it.
+AGAIN = "provision again, and it is used"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,54 +63,46 @@ def test_the_depot_answers(depot: Depot | None, note: Note) -> None:
     if not depot.answers:
         note(
             f"the depot {depot.url} does not answer, so this machine goes on directly: look with "
-            "labkit depot status, start it with labkit depot up"
+            "labkit depot status, start it with labkit depot up; if it is gone for good, remove "
+            "the group [depot] from the inventory"
         )
 
 
-def test_the_engine_asks_the_depot_first(host: Host, machine: Machine, answering: Depot) -> None:
+def test_the_engine_asks_the_depot_first(host: Host, answering: Depot, note: Note) -> None:
     seen = host.run("docker info --format '{{json .RegistryConfig.Mirrors}}'")
     mirrors = [one.rstrip("/") for one in json.loads(seen.stdout or "null") or []]
-
-    promise(
-        mirrors[:1] == [answering.url],
-        expected=f"{answering.url} to be the first mirror that the engine uses",
-        seen=seen.stderr or ", ".join(mirrors) or "no mirror",
-        todo=machine.repair("docker_engine"),
-    )
+    if mirrors[:1] != [answering.url]:
+        first = seen.stderr.strip() or ", ".join(mirrors) or "no mirror"
+        note(f"its engine does not ask the depot {answering.url} first ({first}): {AGAIN}")
 
 
 def test_apt_goes_through_the_depot_while_it_answers(
-    host: Host, machine: Machine, depot: Depot | None
+    host: Host, machine: Machine, depot: Depot | None, note: Note
 ) -> None:
     if depot is None:
         pytest.skip("the class has no depot")
     asked = host.run(f"apt-config dump Acquire::http::Proxy-Auto-Detect; {DETECTOR} {ANYWHERE}")
     named, _, answer = asked.stdout.strip().rpartition("\n")
+    if depot.answers and (DETECTOR not in named or answer != depot.proxy):
+        note(f"apt does not go through the depot {depot.url} ({answer or 'no answer'}): {AGAIN}")
 
     promise(
-        DETECTOR in named and (answer == depot.proxy) is depot.answers,
-        expected=f"{DETECTOR} to be asked by apt, and to answer "
-        + (depot.proxy if depot.answers else f"anything but {depot.proxy}, which is silent"),
+        depot.answers or answer != depot.proxy,
+        expected=f"anything but {depot.proxy}, which is silent, to be what apt goes through",
         seen=f"{asked.stdout}{asked.stderr}",
         todo=machine.repair("base"),
     )
 
 
-def test_npm_asks_the_depot_in_the_apps(host: Host, machine: Machine, answering: Depot) -> None:
+def test_npm_asks_the_depot_in_the_apps(host: Host, answering: Depot, note: Note) -> None:
     line = f"registry={answering.url}/npm/"
     look = f"cd {PRISTINE} && find . -name package-lock.json -printf '%h/.npmrc\\n'"
     folders = host.run(look).stdout.split()
     if not folders:
         pytest.skip("no app has modules of npm")
     found = host.run(f"cd {PRISTINE} && grep -lxF {line} {shlex.join(folders)}").stdout.split()
-    without = [file for file in folders if file not in found]
-
-    promise(
-        not without,
-        expected=f"{line} in each .npmrc as it was staged",
-        seen=f"none in {', '.join(without)}",
-        todo=machine.repair("sample_apps"),
-    )
+    if without := [file for file in folders if file not in found]:
+        note(f"npm does not ask the depot {answering.url} by {', '.join(without)}: {AGAIN}")
 
 
 def test_nothing_points_to_a_depot_that_the_class_does_not_have(

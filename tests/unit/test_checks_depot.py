@@ -63,17 +63,27 @@ def test_a_silent_depot_is_told_and_no_fault(host: Host) -> None:
     )
 
     assert "goes on directly" in told[0]
+    assert "remove the group [depot]" in told[0]
 
 
-def test_an_engine_with_another_first_mirror_is_named(host: Host, says: Says) -> None:
-    check = depot.test_the_engine_asks_the_depot_first
+def test_what_answers_in_a_depots_place_is_none(host: Host) -> None:
+    for text in ("<html>please log in</html>", "[]", "{}", '{"labkit": "desk"}'):
+        with answering(text) as url:
+            assert not depot.depot.__wrapped__(host, machine(preflight_depot=url)).answers
+
+
+def test_an_engine_with_another_first_mirror_is_told_and_no_fault(host: Host, says: Says) -> None:
+    check, told = depot.test_the_engine_asks_the_depot_first, []  # type: Any, list[str]
     says("docker", f'["{URL}/","https://own.example/"]')
-    check(host, machine(), ALIVE)
-    says("docker", f'["https://own.example/","{URL}/"]')
-
-    assert unkept(check, host, machine(), ALIVE).seen == f"https://own.example, {URL}"
-    says("docker", "null")
-    assert unkept(check, host, machine(), ALIVE).seen == "no mirror"
+    check(host, ALIVE, told.append)
+    assert told == []
+    for text, seen in (
+        (f'["https://own.example/","{URL}/"]', f"https://own.example, {URL}"),
+        ("null", "no mirror"),
+    ):
+        says("docker", text)
+        check(host, ALIVE, told.append)
+        assert f"({seen}): provision again" in told.pop()
 
 
 @pytest.fixture
@@ -84,31 +94,48 @@ def detector(says: Says, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
     return lambda answer: says("detector", answer)
 
 
-@pytest.mark.parametrize(
-    ("seen", "right", "wrong"), [(ALIVE, PROXY, "DIRECT"), (DEAD, "DIRECT", PROXY)]
-)
-def test_apt_uses_a_living_depot_alone(
-    host: Host, detector: Callable[[str], None], seen: depot.Depot, right: str, wrong: str
+def test_apt_that_does_not_use_a_living_depot_is_told(
+    host: Host, detector: Callable[[str], None]
 ) -> None:
-    check = depot.test_apt_goes_through_the_depot_while_it_answers
-    detector(right)
-    check(host, machine(), seen)
-    detector(wrong)
+    check, told = depot.test_apt_goes_through_the_depot_while_it_answers, []  # type: Any, list[str]
+    detector(PROXY)
+    check(host, machine(), ALIVE, told.append)
+    assert told == []
+    detector("DIRECT")
+    check(host, machine(), ALIVE, told.append)
 
-    assert wrong in unkept(check, host, machine(), seen).seen
+    assert "(DIRECT): provision again" in told[0]
 
 
-def test_an_app_whose_modules_come_from_elsewhere_is_named(
+def test_apt_never_uses_a_dead_depot_be_it_forgotten_or_not(
+    host: Host, detector: Callable[[str], None], says: Says
+) -> None:
+    check, told = depot.test_apt_goes_through_the_depot_while_it_answers, []  # type: Any, list[str]
+    detector("DIRECT")
+    check(host, machine(), DEAD, told.append)
+    detector(PROXY)
+    assert PROXY in unkept(check, host, machine(), DEAD, told.append).seen
+    # As `depot down` leaves it.
+    Path(depot.DETECTOR).unlink()
+    says("apt-config", "")
+    check(host, machine(), DEAD, told.append)
+
+    assert told == []
+
+
+def test_an_app_whose_modules_come_from_elsewhere_is_told(
     host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check = depot.test_npm_asks_the_depot_in_the_apps
+    check, told = depot.test_npm_asks_the_depot_in_the_apps, []  # type: Any, list[str]
     monkeypatch.setattr(depot, "PRISTINE", str(tmp_path))
     (tmp_path / "todo").mkdir()
     (tmp_path / "todo" / "package-lock.json").touch()
-    assert unkept(check, host, machine(), ALIVE).seen == "none in ./todo/.npmrc"
+    check(host, ALIVE, told.append)
+    assert "by ./todo/.npmrc: provision again" in told.pop()
     (tmp_path / "todo" / ".npmrc").write_text(f"fund=false\nregistry={URL}/npm/\n")
+    check(host, ALIVE, told.append)
 
-    check(host, machine(), ALIVE)
+    assert told == []
 
 
 def test_what_still_points_to_a_depot_is_named(

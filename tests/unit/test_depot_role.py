@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 import pytest
 import yaml
+from ansible.module_utils import labkit_apt
 
 ROLE = Path(__file__).parents[2] / "roles" / "depot"
 services = SimpleNamespace(**runpy.run_path(str(ROLE / "library/labkit_depot_services.py")))
@@ -21,6 +22,7 @@ def rendered(template: str, **given: Any) -> str:
     internals = {
         "__depot_settings": "/etc/labkit-depot",
         "__depot_run": "/run/labkit-depot",
+        "__depot_log_bytes": 1,
         "__depot_store_port": 5081,
         "__depot_through_port": 5082,
         "__depot_hub": inputs["depot_upstreams"]["docker.io"],
@@ -50,6 +52,15 @@ def test_nginx_listens_and_answers_as_the_inputs_say() -> None:
 def test_nothing_but_reading_is_allowed_anywhere() -> None:
     for template, passes in (("nginx.conf.j2", 1), ("npm.conf.j2", 1), ("packages.conf.j2", 1)):
         assert rendered(template).count("limit_except GET HEAD { deny all; }") == passes
+
+
+def test_nginx_is_started_with_options_that_one_of_ubuntu_22_04_has() -> None:
+    (start,) = (
+        line for line in rendered("nginx.service.j2").splitlines() if line.startswith("ExecStart=")
+    )
+
+    # 1.18; -e came with 1.19.5.
+    assert " -e " not in start
 
 
 def test_modules_are_said_to_lie_at_the_depot_whoever_names_them() -> None:
@@ -94,6 +105,66 @@ def test_a_folder_of_somebody_elses_is_told_from_a_depots(tmp_path: Path) -> Non
     assert not services.is_foreign(tmp_path)
 
 
+class Said(Exception):
+    """What a module failed with."""
+
+
+def bring_up(units: dict[str, dict[str, str]], directory: Path) -> list[str]:
+    def fail(**told: Any) -> None:
+        raise Said(told["msg"])
+
+    module = SimpleNamespace(params={"units": units}, check_mode=False, fail_json=fail)
+    return list(services.bring_up(module, directory))
+
+
+def test_files_that_were_written_but_refused_or_not_read_are_due_in_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "depot"
+    units = {"a.service": {str(tmp_path / "a.conf"): "x"}, "b.service": {}}
+    seen, restarted, codes = services.bring_up.__globals__, [], [1, 0]  # type: Any, list[Any], Any
+    refusals = ["no such directive", "", ""]
+
+    def systemctl(verb: str, *words: str) -> Any:
+        code = 0
+        if verb == "restart":
+            restarted.append(words)
+            code = codes.pop(0)
+        return SimpleNamespace(returncode=code)
+
+    monkeypatch.setitem(seen, "FOLDERS", {"store": ""})
+    monkeypatch.setitem(seen, "systemctl", systemctl)
+    monkeypatch.setitem(seen, "idle", lambda _: [])
+    monkeypatch.setitem(seen, "refused", lambda: refusals.pop(0))
+    directory.mkdir()
+    (directory / "store").mkdir()
+    with pytest.raises(Said, match="no such directive"):
+        bring_up(units, directory)
+
+    # Nothing is stale any more, but no service has read it: at first one that cannot be restarted.
+    for _ in range(2):
+        assert bring_up(units, directory) == ["a.service"]
+    assert bring_up(units, directory) == []
+    assert restarted == [("a.service",)] * 2
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_folder_of_its_settings_goes_when_it_is_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, kept: bool
+) -> None:
+    seen = services.take_down.__globals__
+    monkeypatch.setitem(seen, "RUN", tmp_path / "run")
+    monkeypatch.setitem(seen, "systemctl", lambda *_: None)
+    settings = tmp_path / "labkit-depot"
+    services.write({str(settings / "store.yml"): "x"})
+    if kept:
+        (settings / "installed.json").touch()
+    units = {"a.service": {str(settings / "store.yml"): "x"}}
+    services.take_down(SimpleNamespace(params={"units": units}, check_mode=False), tmp_path / "d")
+
+    assert settings.exists() is kept
+
+
 def test_only_labkits_own_answer_is_a_depots() -> None:
     assert proof.is_depot(b'{"labkit": "depot", "proxy_port": 3142}')
     assert not any(proof.is_depot(one) for one in (b"", b"<html>", b"[]", b'{"labkit": "x"}'))
@@ -112,15 +183,33 @@ def test_what_was_installed_is_remembered_over_runs(
     monkeypatch.setitem(noted, "NOTED", tmp_path / "depot" / "installed.json")
     monkeypatch.setitem(noted, "UNITS", tmp_path)
     asked: list[tuple[str, ...]] = []
-    monkeypatch.setitem(noted, "apt", lambda _, *words: asked.append(words) or "")
-    monkeypatch.setitem(
-        noted, "run", lambda *_: SimpleNamespace(stdout="nginx install ok installed")
-    )
+    none = labkit_apt.Answer("")
+    monkeypatch.setitem(noted, "apt_get", lambda *words: asked.append(words) or none)
+    monkeypatch.setitem(noted, "run", lambda *_: "nginx install ok installed")
 
-    assert packages.install(["nginx"], 0) == ""
+    assert packages.install(["nginx"]) == none
     assert (tmp_path / "nginx.service").readlink() == Path("/dev/null")
     assert packages.noted() == ["nginx"]
-    assert packages.remove(packages.noted(), 0) == ""
+    assert packages.remove(packages.noted()) == none
     assert not (tmp_path / "nginx.service").is_symlink()
     assert not (tmp_path / "depot").exists()
     assert [words[0] for words in asked] == ["update", "install", "purge"]
+
+
+def test_a_busy_apt_is_waited_for_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, busy = packages.install.__globals__, labkit_apt.Answer("held", "unattended-upgr (1)")
+    monkeypatch.setitem(seen, "NOTED", tmp_path / "installed.json")
+    monkeypatch.setitem(seen, "apt_get", lambda *_: busy)
+    monkeypatch.setitem(seen, "run", lambda *_: "nginx install ok installed")
+
+    assert packages.install(["ca-certificates"]).waiting == "unattended-upgr (1)"
+    assert packages.remove(["ca-certificates", "nginx"]).waiting
+    assert packages.noted() == ["ca-certificates"]
+
+
+def test_the_module_that_runs_apt_is_found_in_a_playbook_of_the_depot_alone() -> None:
+    own = ROLE / "module_utils/labkit_apt.py"
+
+    assert own.resolve() == ROLE.parent / "base/module_utils/labkit_apt.py"

@@ -121,3 +121,17 @@ def test_what_the_depot_did_not_fetch_is_fetched_directly(
     assert ["Acquire::http::Proxy-Auto-Detect=" in words for words in asked] == [False, True][
         : len(answers)
     ]
+
+
+def test_what_dpkg_left_half_done_is_finished_on_the_way_that_worked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = "E: dpkg was interrupted, you must manually run 'dpkg --configure -a'\n"
+    left = [(100, "", UNFETCHED), (100, "", half), (0, "", ""), (0, "", "")]
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(apt, "DEPOT", tmp_path / "95labkit-depot")
+    apt.DEPOT.touch()
+    monkeypatch.setattr(apt, "_run", lambda *words: (asked.append(words), left.pop(0))[1])
+
+    assert apt.apt_get("install", "vim").wrong == ""
+    assert "Acquire::http::Proxy-Auto-Detect=" in asked[-1]

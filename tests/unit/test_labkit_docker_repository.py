@@ -75,14 +75,17 @@ def test_the_source_names_the_key_that_signs_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "without"),
+    ("url", "asked"),
     [
         ("https://download.docker.com/linux", "http://download.docker.com/linux"),
         ("http://192.0.2.1:8000", "http://192.0.2.1:8000"),
+        # The depot would ask this one without TLS, too.
+        ("https://mirror.example/docker", ""),
+        ("https://download.docker.com:8443/linux", ""),
     ],
 )
-def test_a_proxy_is_asked_without_tls(url: str, without: str) -> None:
-    assert repository.plain(url) == without
+def test_a_depot_is_asked_without_tls_for_what_it_asks_with(url: str, asked: str) -> None:
+    assert repository.by_the_depot(url, ["download.docker.com"]) == asked
 
 
 def test_the_key_comes_through_the_depot() -> None:

@@ -83,6 +83,31 @@ def test_what_the_depot_lacks_comes_from_its_own_registry() -> None:
     assert engine.asked == [odd, own, f"{own} -> ghcr.io/a/b:1"]
 
 
+@pytest.mark.parametrize("reference", [f"ghcr.io/a/b@{OURS}", f"ghcr.io/a/b:1@{OURS}"])
+def test_an_image_named_by_its_digest_comes_from_the_depot_too(reference: str) -> None:
+    engine, odd = Scene({}), f"docker.io/ghcr.io/a/b@{OURS}"
+
+    assert engine.fetch(reference, "", mirrored=True) == "exact"
+    assert engine.asked == [odd]
+
+
+def test_a_digest_in_the_name_gives_way_to_nothing() -> None:
+    engine = Scene({f"ubuntu@{OURS}": NONE})
+
+    with pytest.raises(pulls.PullError, match=NONE):
+        engine.fetch(f"ubuntu@{OURS}", OURS, mirrored=True)
+
+
+def test_a_depot_that_died_is_asked_for_no_other_odd_name() -> None:
+    odd, own = f"docker.io/ghcr.io/a/b@{OURS}", f"ghcr.io/a/b@{OURS}"
+    engine = Scene({odd: "silent for 60 s"}, lambda: True)
+    engine.fetch("ghcr.io/a/b:1", OURS, mirrored=True)
+    engine.fetch("ghcr.io/a/c:1", OURS, mirrored=True)
+
+    assert engine.asked[:2] == [odd, own]
+    assert f"docker.io/ghcr.io/a/c@{OURS}" not in engine.asked
+
+
 def test_without_a_depot_no_odd_name_is_tried() -> None:
     engine = Scene({})
     engine.fetch("ghcr.io/a/b:1", OURS, mirrored=False)

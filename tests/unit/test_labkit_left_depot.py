@@ -8,6 +8,8 @@ from ansible.module_utils import labkit_left_depot as left
 from ansible.module_utils import labkit_mirrors as mirrors
 from depots import answering
 
+URL = "http://192.0.2.2:5080"
+
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -39,6 +41,23 @@ def test_a_dead_depot_is_left_once_and_told(settings: Path) -> None:
     assert len(depot.notes) == 1
     assert "went on directly" in depot.notes[0]
     assert json.loads(settings.read_text()) == {mirrors.MIRRORS: ["https://own.example"]}
+
+
+def test_a_depot_that_was_silent_for_a_moment_is_used_again_at_the_end(
+    settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter(["timed out", "timed out", ""])
+    monkeypatch.setattr(left, "silence", lambda _: next(answers))
+    settings.write_text(json.dumps({mirrors.MIRRORS: [URL, "https://own.example"]}))
+    depot = left.Depot(URL)
+    depot.back()  # it was never left
+    assert depot.left()
+    depot.back()
+    assert json.loads(settings.read_text()) == {mirrors.MIRRORS: ["https://own.example"]}
+    depot.back()
+
+    assert json.loads(settings.read_text()) == {mirrors.MIRRORS: [URL, "https://own.example"]}
+    assert "answers again" in depot.notes[-1]
 
 
 def test_a_class_without_a_depot_leaves_none() -> None:

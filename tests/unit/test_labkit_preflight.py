@@ -181,6 +181,10 @@ def test_a_missing_route_says_whose_turn_it_is(monkeypatch: pytest.MonkeyPatch) 
     assert "registry-mirrors" in registry["todo"]
 
 
+def test_no_time_for_routes_asks_for_none() -> None:
+    assert judgement.judge_routes({"route_seconds": 0.0}) == []
+
+
 def test_all_problems_are_one_message() -> None:
     said = judgement.sentence([judgement.problem("no", "do"), judgement.problem("nor", "mend")])
 

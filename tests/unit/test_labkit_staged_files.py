@@ -1,11 +1,13 @@
 """Which staged files are ours, and which the attendee's."""
 
 import base64
+import contextlib
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from ansible.module_utils import labkit_staged as staged
 
 ROLE = Path(__file__).parents[2] / "roles/sample_apps"
 action = SimpleNamespace(**runpy.run_path(str(ROLE / "action_plugins/labkit_staged_files.py")))
@@ -94,3 +96,42 @@ def test_an_app_with_a_lock_of_modules_gets_them_from_the_depot(
 
     assert found == {**files, "todo/.npmrc": then}
     assert action.from_the_depot(files, "") == files
+
+
+LINE = b"registry=http://d:5080/npm/\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "here", "then"),
+    [
+        (b"fund=false\n" + LINE, b"fund=false\n" + LINE, b"fund=false\n"),
+        (LINE, LINE, None),
+        (LINE, b"his=1\n" + LINE, b"his=1\n" + LINE),
+        (LINE, None, None),
+    ],
+)
+def test_a_dead_depots_line_goes_where_the_attendee_left_the_file_as_it_was(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    content: bytes,
+    here: bytes | None,
+    then: bytes | None,
+) -> None:
+    record, home = tmp_path / "record", tmp_path / "home"
+    account = SimpleNamespace(pw_dir=str(home))
+    monkeypatch.setattr(staged, "pwd", SimpleNamespace(getpwnam=lambda _: account))
+    monkeypatch.setattr(staged, "acting_as", lambda _: contextlib.nullcontext())
+    files = {"todo/.npmrc": staged.File(content, executable=False), "todo/a": OLD}
+    staged.remember(record, files)
+    if here is not None:
+        staged.put(home / "todo/.npmrc", staged.File(here, executable=False))
+
+    assert staged.without_depot(record, "student", "http://d:5080") == ["todo/.npmrc"]
+    assert staged.without_depot(record, "student", "http://d:5080") == []
+    left = staged.read(home / "todo/.npmrc")
+    assert (left and left.content) == then
+    # As a run without a depot would stage it.
+    without = content.replace(LINE, b"")
+    wanted = {"todo/.npmrc": staged.File(without, executable=False)} if without else {}
+    kept = module.decide(wanted, staged.read_all(record), {"todo/.npmrc": left, "todo/a": OLD})[2]
+    assert kept == []

@@ -59,7 +59,8 @@ Acquire::http::Proxy-Auto-Detect "{DETECTOR}";
 """
 # bash, since no other program that every machine has connects to a port. What apt would do
 # without us is done where the depot does not answer: DIRECT would also put off a proxy that
-# the instructor set. /labkit tells a depot that works from one that only takes connections.
+# the instructor set. /labkit tells a depot that works from one that only takes connections,
+# and from a login page.
 ASK = """\
 #!/bin/sh
 # Written by labkit: tells apt to go through the class's depot while it answers within a second.
@@ -72,7 +73,8 @@ esac
 if timeout 1 bash -c '
   exec 3<>"/dev/tcp/$0/$1" &&
   printf "GET /labkit HTTP/1.0\\r\\nHost: depot\\r\\n\\r\\n" >&3 &&
-  read -r protocol status rest <&3 && [ "$status" = 200 ]
+  read -r protocol status rest <&3 && [ "$status" = 200 ] &&
+  grep -q "\\"labkit\\": *\\"depot\\"" <&3
 ' "@HOST@" "@PORT@" 2>/dev/null
 then
   echo "@PROXY@"

@@ -59,16 +59,18 @@ def apt_get(*words: str) -> Answer:
     refuses to do anything before that. What could not be fetched through the class's depot is
     fetched directly: it may have died in the middle, or reach one of our sources not at all.
     """
+    way: tuple[str, ...] = ()
     code, output, errors = _run("apt-get", *_OPTIONS, *words)
     notes: tuple[str, ...] = ()
     if DEPOT.exists() and _UNFETCHED.search(f"{output}\n{errors}"):
         why = next(iter(_FETCH.findall(errors)), "no reason given")
-        code, output, errors = _run("apt-get", *_OPTIONS, *_DIRECTLY, *words)
+        way = _DIRECTLY
+        code, output, errors = _run("apt-get", *_OPTIONS, *way, *words)
         if not _UNFETCHED.search(f"{output}\n{errors}"):
             notes = (f"apt went on directly, since through the depot it could not fetch: {why}",)
     if code != 0 and "dpkg --configure -a" in errors:
         _run("dpkg", "--configure", "-a")
-        code, output, errors = _run("apt-get", *_OPTIONS, *words)
+        code, output, errors = _run("apt-get", *_OPTIONS, *way, *words)
     if code == 0:
         return Answer("", notes=notes)
     return Answer(explain(output, errors), holder(output, errors), notes)

@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import subprocess
-import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.labkit_apt import Answer, apt_get
 
 DOCUMENTATION = r"""
 module: labkit_depot_packages
@@ -20,7 +18,6 @@ description:
   - What was there before is left as it is, running or not; absent removes only what it installed.
 options:
   state: {description: "present or absent.", type: str, default: present}
-  seconds: {description: How long another apt is waited for., type: int, default: 600}
 author: [labkit]
 """
 EXAMPLES = r"""
@@ -29,6 +26,8 @@ EXAMPLES = r"""
 """
 RETURN = r"""
 packages: {description: What was installed or removed., type: list, returned: success}
+waiting: {description: "Who keeps apt busy, empty for nobody.", type: str, returned: success}
+notes: {description: What the instructor should know., type: list, returned: success}
 """
 
 # ca-certificates: for what nginx asks by https; it stays, others may have come to need it.
@@ -36,14 +35,13 @@ WANTED = ("nginx", "docker-registry", "ca-certificates")
 OWN_UNITS = {"nginx": "nginx.service", "docker-registry": "docker-registry.service"}
 NOTED = Path("/etc/labkit-depot/installed.json")
 UNITS = Path("/etc/systemd/system")
-LOCKED = re.compile(r"Could not get lock|Unable to (?:acquire|lock)|is another process using it")
 
 
 def installed(*patterns: str) -> list[str]:
     """Return the names of installed packages that match."""
     form = "--showformat=${Package} ${Status}\n"
-    done = run("dpkg-query", "--show", form, *patterns)
-    return [line.split()[0] for line in done.stdout.splitlines() if line.endswith(" ok installed")]
+    lines = run("dpkg-query", "--show", form, *patterns).splitlines()
+    return [line.split()[0] for line in lines if line.endswith(" ok installed")]
 
 
 def noted() -> list[str]:
@@ -51,53 +49,34 @@ def noted() -> list[str]:
     return list(json.loads(NOTED.read_text())) if NOTED.exists() else []
 
 
-def apt(seconds: int, *words: str) -> str:
-    """Run apt-get, once whoever is before us has ended; return what was wrong, else ""."""
-    deadline = time.monotonic() + seconds
-    while True:
-        done = run("apt-get", "-q", "-o", "DPkg::Lock::Timeout=30", *words)
-        if not done.returncode:
-            return ""
-        if not LOCKED.search(done.stderr) or time.monotonic() > deadline:
-            lines = (done.stderr or done.stdout).strip().splitlines()
-            return "\n".join(lines[-8:])
-        time.sleep(5)
+def run(*words: str) -> str:
+    """Return what a command says, whatever comes of it."""
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout
 
 
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run a command that asks nothing, in words that can be read."""
-    silent = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1", "LC_ALL": "C.UTF-8"}
-    return subprocess.run(
-        words,
-        env={**os.environ, **silent},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-
-
-def install(names: list[str], seconds: int) -> str:
-    """Install packages whose own services are masked before they come; return what was wrong."""
+def install(names: list[str]) -> Answer:
+    """Install packages whose own services are masked before they come."""
     NOTED.parent.mkdir(mode=0o755, exist_ok=True)
     NOTED.write_text(json.dumps(sorted({*noted(), *names})))
     for unit in (OWN_UNITS[name] for name in names if name in OWN_UNITS):
         if not (UNITS / unit).exists() and not (UNITS / unit).is_symlink():
             (UNITS / unit).symlink_to("/dev/null")
     run("systemctl", "daemon-reload")
-    updated = apt(seconds, "update")
-    wrong = apt(seconds, "install", "--yes", "--no-install-recommends", "--", *names)
-    return f"{updated}\n{wrong}".strip() if wrong else ""
+    updated = apt_get("update")
+    if updated.waiting:
+        return updated
+    done = apt_get("install", "--yes", "--no-install-recommends", "--", *names)
+    done = done._replace(notes=updated.notes + done.notes)
+    return done._replace(wrong=f"{updated.wrong}\n{done.wrong}".strip()) if done.wrong else done
 
 
-def remove(names: list[str], seconds: int) -> str:
-    """Remove what was installed for the depot, and the masks; return what was wrong."""
+def remove(names: list[str]) -> Answer:
+    """Remove what was installed for the depot, and the masks."""
     parts = {"nginx": ("nginx*", "libnginx-*")}
     own = [one for one in names if one in OWN_UNITS]
     doomed = [found for name in own for found in installed(*parts.get(name, (name,)))]
-    wrong = apt(seconds, "purge", "--yes", "--", *doomed) if doomed else ""
-    if not wrong:
+    done = apt_get("purge", "--yes", "--", *doomed) if doomed else Answer("")
+    if not done.wrong:
         for unit in (UNITS / OWN_UNITS[name] for name in own):
             if unit.is_symlink() and unit.readlink() == Path("/dev/null"):
                 unit.unlink()
@@ -105,7 +84,7 @@ def remove(names: list[str], seconds: int) -> str:
         NOTED.unlink(missing_ok=True)
         if NOTED.parent.is_dir() and not any(NOTED.parent.iterdir()):
             NOTED.parent.rmdir()
-    return wrong
+    return done
 
 
 def main() -> None:
@@ -113,21 +92,23 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "default": "present", "choices": ["present", "absent"]},
-            "seconds": {"type": "int", "default": 600},
         },
         supports_check_mode=True,
     )
     present = module.params["state"] == "present"
     there = installed(*WANTED)
     names = [name for name in WANTED if name not in there] if present else noted()
+    done = Answer("")
     if names and not module.check_mode:
-        wrong = (install if present else remove)(names, module.params["seconds"])
-        if wrong:
+        done = (install if present else remove)(names)
+        if done.waiting:
+            module.exit_json(changed=False, **done.result())
+        if done.wrong:
             verb = "install" if present else "remove"
-            what = f"apt could not {verb} {', '.join(names)}: {wrong}"
+            what = f"apt could not {verb} {', '.join(names)}: {done.wrong}"
             todo = "apt's own words say why; run again when it works there"
             module.fail_json(msg=what, problems=[{"what": what, "todo": todo}])
-    module.exit_json(changed=bool(names), packages=names)
+    module.exit_json(changed=bool(names), packages=names, waiting="", notes=list(done.notes))
 
 
 if __name__ == "__main__":

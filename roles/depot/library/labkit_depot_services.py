@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -37,9 +38,12 @@ restarted: {description: "Units that were started, or restarted.", type: list, r
 
 # It tells a depot's folder from any other that somebody named by mistake.
 MARK = ".labkit-depot"
+# The units that have not been restarted with the files that were written for them.
+DUE = ".labkit-due"
 # Folder → owner, where a service writes to it; to whom the store belongs its seeding decides.
 FOLDERS = {"store": "", "through": "docker-registry", "packages": "www-data", "log": ""}
 RUN = Path("/run/labkit-depot")
+UNITS = Path("/etc/systemd/system")
 ACTIVE = {"active", "activating", "reloading"}
 
 
@@ -112,17 +116,24 @@ def idle(units: dict[str, dict[str, str]]) -> list[str]:
     ]
 
 
+def owed(directory: Path) -> list[str]:
+    """Return the units that an earlier run left with new files, but did not restart."""
+    mark = directory / DUE
+    return mark.read_text().split() if mark.exists() else []
+
+
 def bring_up(module: AnsibleModule, directory: Path) -> list[str]:
     """Return the units that have to be, or were, started or restarted."""
     units = module.params["units"]
     changed = {one: stale(files) for one, files in units.items()}
-    sleeping = idle(units)
-    due = [one for one in units if changed[one] or one in sleeping]
+    waiting = {*idle(units), *owed(directory)}
+    due = [one for one in units if changed[one] or one in waiting]
     if missing_folders(directory):
         due = list(units)
     if not due or module.check_mode:
         return due
     make_folders(directory)
+    (directory / DUE).write_text("\n".join(due))
     for files in changed.values():
         write(files)
     if wrong := refused():
@@ -131,7 +142,8 @@ def bring_up(module: AnsibleModule, directory: Path) -> list[str]:
         module.fail_json(msg=what, problems=[{"what": what, "todo": todo}])
     systemctl("daemon-reload")
     systemctl("enable", *due)
-    systemctl("restart", *due)
+    if not systemctl("restart", *due).returncode:
+        (directory / DUE).unlink()
     return due
 
 
@@ -146,6 +158,10 @@ def take_down(module: AnsibleModule, directory: Path) -> list[str]:
         path.unlink(missing_ok=True)
     systemctl("daemon-reload")
     systemctl("reset-failed", *module.params["units"])
+    for folder in {path.parent for path in files} - {UNITS}:
+        # What labkit_depot_packages keeps there goes with the packages.
+        with suppress(OSError):
+            folder.rmdir()
     shutil.rmtree(RUN, ignore_errors=True)
     if directory.exists():
         shutil.rmtree(directory)

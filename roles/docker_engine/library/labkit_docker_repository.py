@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import URLError
+from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
 from ansible.module_utils.basic import AnsibleModule
@@ -34,6 +35,11 @@ options:
         proxy sees nothing of https; whatever comes that way, the key signs for it.
     type: str
     default: ""
+  https_archives:
+    description: Hosts that the depot asks by https; what is https elsewhere goes past it.
+    type: list
+    elements: str
+    default: []
 author: [labkit]
 """
 EXAMPLES = r"""
@@ -143,8 +149,9 @@ def through(proxy: str, address: str) -> str:
 def fetch_key(module: AnsibleModule) -> str:
     """Return the repository's key, if it is the one that was asked for and no other."""
     address = f"{module.params['url'].rstrip('/')}/{module.params['machine']['distribution']}/gpg"
-    proxy, expected = module.params["proxy"], module.params["fingerprint"].replace(" ", "").upper()
-    if proxy and fingerprints(key := through(proxy, plain(address))) == [expected]:
+    expected = module.params["fingerprint"].replace(" ", "").upper()
+    proxy, plain = module.params["proxy"], by_the_depot(address, module.params["https_archives"])
+    if proxy and plain and fingerprints(key := through(proxy, plain)) == [expected]:
         return key
     try:
         key = open_url(address, timeout=30).read().decode(errors="replace")
@@ -159,9 +166,16 @@ def fetch_key(module: AnsibleModule) -> str:
     return str(key)
 
 
-def plain(url: str) -> str:
-    """Return a URL without TLS."""
-    return re.sub("^https:", "http:", url)
+def by_the_depot(url: str, https_archives: list[str]) -> str:
+    """
+    Return a URL as the depot is asked for it, without TLS; "" where it could only be asked with.
+
+    The depot itself asks by https those hosts alone that it was told of.
+    """
+    if not url.startswith("https:"):
+        return url
+    known = urlsplit(url).netloc.lower() in {host.lower() for host in https_archives}
+    return url.replace("https:", "http:", 1) if known else ""
 
 
 def source_text(url: str, machine: dict[str, str]) -> str:
@@ -181,11 +195,13 @@ def main() -> None:
             "fingerprint": {"type": "str", "required": True, "no_log": False},
             "machine": {"type": "dict", "required": True},
             "proxy": {"type": "str", "default": ""},
+            "https_archives": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
     url, machine = module.params["url"], module.params["machine"]
-    wanted = {SOURCE: source_text(plain(url) if module.params["proxy"] else url, machine)}
+    plain = by_the_depot(url, module.params["https_archives"]) if module.params["proxy"] else ""
+    wanted = {SOURCE: source_text(plain or url, machine)}
     known = fingerprints(KEY.read_text(errors="replace")) if KEY.exists() else []
     if known != [module.params["fingerprint"].replace(" ", "").upper()]:
         wanted = {KEY: fetch_key(module), **wanted}

@@ -161,6 +161,7 @@ class Pulls:
                     done.append(self.describe(image, *pulled.get(image["reference"], ("", 0.0))))
                 except (PullError, OSError) as error:
                     failed[image["reference"]] = str(error)
+        self.depot.back()
         changed = self.remember(done) or any(image["pulled"] or image["tagged"] for image in done)
         notes = [*self.depot.notes, *self.notes]
         if failed:

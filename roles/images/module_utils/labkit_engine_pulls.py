@@ -89,6 +89,7 @@ class Engine:
 
     def __init__(self, patience: int, without_depot: Callable[[], bool] = lambda: False) -> None:
         self.patience, self.without_depot = patience, without_depot
+        self.left = False
 
     def ask(self, method: str, path: str) -> tuple[int, Any]:
         """Return status and answer; the answer of a pull is read to its end."""
@@ -138,7 +139,7 @@ class Engine:
             try:
                 return self.pull_once(reference)
             except PullError as error:
-                if not directly and not FULL.search(str(error)) and self.without_depot():
+                if not directly and not FULL.search(str(error)) and self._has_left():
                     # The answer was that of a depot in its last moments: it says nothing.
                     directly = True
                     continue
@@ -147,35 +148,47 @@ class Engine:
                 time.sleep(pause)
         return self.pull_once(reference)
 
+    def _has_left(self) -> bool:
+        """Tell, after a pull failed, whether the depot is gone."""
+        self.left = self.left or self.without_depot()
+        return self.left
+
     def fetch(self, reference: str, digest: str, *, mirrored: bool) -> str:
         """
         Pull an image by its digest, or by its name without one; return what came of it.
 
-        That is "exact", or "by tag" if nobody has that digest any more. `mirrored` tells that there
+        That is "exact", or "by tag" if nobody has that digest any more; what has a digest in its
+        name is that or nothing. `mirrored` tells that there
         is a depot, which has images of other registries, too.
         """
-        repository = split(reference)[0]
-        if not digest or "@" in reference:
+        repository, wanted = split(reference)
+        digest = wanted if "@" in reference else digest
+        if not digest:
             self.pull(reference)
-            return "exact" if "@" in reference else "by tag"
+            return "by tag"
         try:
             exact = self._by_digest(repository, digest, mirrored=mirrored)
         except PullError as error:
-            if not ABSENT.search(str(error)):
+            if "@" in reference or not ABSENT.search(str(error)):
                 raise
             self.pull(reference)
             return "by tag"
-        self.tag(exact, reference)
+        # Of a name with a digest in it there is nothing to tag: it is found by that.
+        if "@" not in reference:
+            self.tag(exact, reference)
         return "exact"
 
     def _by_digest(self, repository: str, digest: str, *, mirrored: bool) -> str:
         """Pull an image by its digest, and return the name that it has then."""
-        if mirrored and (odd := by_the_mirror(repository)):
+        odd = by_the_mirror(repository)
+        if mirrored and odd and not self.left:
             try:
                 self.pull_once(f"{odd}@{digest}")
             except PullError as error:
                 if FULL.search(str(error)):
                     raise
+                # Of a depot that is gone no other odd name is asked: each would cost its silence.
+                self._has_left()
             else:
                 return f"{odd}@{digest}"
         self.pull(f"{repository}@{digest}")

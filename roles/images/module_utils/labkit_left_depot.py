@@ -9,8 +9,6 @@ from threading import Lock
 from ansible.module_utils.labkit_depot import silence
 from ansible.module_utils.labkit_mirrors import CONFIGURATION, arrange, replace
 
-SECONDS = 3
-
 
 class Depot:
     """The class's depot, and what becomes of an engine whose depot dies while it pulls."""
@@ -24,7 +22,7 @@ class Depot:
         if not self.url:
             return False
         with self._lock:  # pulls that run side by side all come here
-            if not self.notes and (reason := silence(self.url, SECONDS)):
+            if not self.notes and (reason := silence(self.url)):
                 self.notes.append(
                     f"the depot {self.url} stopped answering while images were pulled ({reason}), "
                     "so this machine went on directly: look with labkit depot status"
@@ -32,10 +30,20 @@ class Depot:
                 self._leave()
             return bool(self.notes)
 
+    def back(self) -> None:
+        """Have the engine ask a depot again that answers again: its silence was a moment's."""
+        with self._lock:
+            if self.notes and not silence(self.url):
+                self.notes.append(f"the depot {self.url} answers again, and is used again")
+                self._put(self.url)
+
     def _leave(self) -> None:
         """Take it from the mirrors: an engine would wait for each answer of a hanging one."""
+        self._put("")
+
+    def _put(self, depot: str) -> None:
         with suppress(OSError, ValueError):
             before = json.loads(CONFIGURATION.read_text(encoding="utf-8"))
-            after = arrange(before, "", [self.url], asked=False)
+            after = arrange(before, depot, [self.url], asked=False)
             if after != before:
                 replace(CONFIGURATION, before, after)

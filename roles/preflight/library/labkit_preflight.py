@@ -65,7 +65,10 @@ options:
     description: The engine's proxies, as under C(proxies) in daemon.json.
     type: dict
     required: true
-  route_seconds: {description: How long a connection may take., type: float, required: true}
+  route_seconds:
+    description: How long a connection may take; 0 asks for no route at all.
+    type: float
+    required: true
   depot:
     description: The class's depot; where it answers, no route to the internet is asked for.
     type: str
@@ -101,7 +104,7 @@ problems:
 def find_depot(machine: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     """Have the machine know of a depot that answers; return a note of one that does not."""
     url = wanted["depot"]
-    reason = silence(url, wanted["route_seconds"]) if url else ""
+    reason = silence(url) if url else ""
     there = bool(url) and not reason
     machine["named_depot"] = {"url": url, "proxy": wanted["depot_proxy"]}
     machine["depot"] = url if there else ""

@@ -7,13 +7,13 @@ import base64
 import io
 import os
 import pwd
-import shutil
 import tarfile
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.labkit_account import acting_as
+from ansible.module_utils.labkit_staged import RECORD, File, Files, put, read, read_all, remember
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,18 +41,6 @@ notes: {description: What the instructor should know., type: list, returned: suc
 staged: {description: Files that were written., type: list, returned: success}
 """
 
-RECORD = "/var/lib/labkit/sample_apps"
-
-
-class File(NamedTuple):
-    """What matters of a file."""
-
-    content: bytes
-    executable: bool
-
-
-Files = dict[str, File]
-
 
 def unpack(archive: str) -> Files:
     """Return the files of an archive by their path."""
@@ -63,21 +51,6 @@ def unpack(archive: str) -> Files:
             for entry in tar.getmembers()
             if (stream := tar.extractfile(entry))
         }
-
-
-def read(path: Path) -> File | None:
-    """Return a file, None if there is none, and no content for what is no plain file."""
-    if not path.exists() and not path.is_symlink():
-        return None
-    if path.is_symlink() or not path.is_file():
-        return File(b"", executable=False)
-    return File(path.read_bytes(), bool(path.stat().st_mode & 0o100))
-
-
-def read_all(folder: Path) -> Files:
-    """Return all files under a folder by their path."""
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): file for path in paths if (file := read(path))}
 
 
 def decide(
@@ -99,28 +72,6 @@ def decide(
         elif here != wanted:
             keep.append(path)
     return write, remove, keep
-
-
-def put(path: Path, file: File) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.labkit")
-    draft.write_bytes(file.content)
-    draft.chmod(0o755 if file.executable else 0o644)
-    draft.replace(path)
-
-
-def remember(record: Path, files: Files) -> None:
-    """Make the record hold exactly these files."""
-    if read_all(record) == files:
-        return
-    draft = record.with_name(f"{record.name}.new")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(mode=0o755, parents=True)
-    for path, file in files.items():
-        put(draft / path, file)
-    shutil.rmtree(record, ignore_errors=True)
-    draft.replace(record)
 
 
 def main() -> None:

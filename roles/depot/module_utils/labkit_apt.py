@@ -1,0 +1,1 @@
+../../base/module_utils/labkit_apt.py
