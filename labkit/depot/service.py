@@ -26,7 +26,8 @@ from labkit.verdicts import PROVISIONED, Progress, State
 
 # The roles that point a machine to the depot; without one, they take back what they did.
 POINTERS = "preflight,base,docker_engine,sample_apps"
-NO_DEPOT = {"preflight_depot": ""}
+# To forget it, a machine needs no way out: the room may have none.
+NO_DEPOT = {"preflight_depot": "", "preflight_route_seconds": 0}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import MACHINES, Answer, Room, labkit
 from snapshot import Snapshot, take
 
@@ -14,8 +15,10 @@ from labkit.sandbox import plan, registry
 
 # Of the workshop's images those that its builds begin with: each is unpacked on every machine.
 IMAGES = ("hello-world", "ubuntu:24.04", "node:24.19.0-slim", "node:24.19.0-alpine", "alpine:3.23")
+# Of another registry than Docker Hub, as far as the class knows: its mirrors serve none of these.
+OTHER = "images.example/library/nginx:1.30.4-alpine"
 INPUTS = {
-    "images_pull": [{"reference": name, "disk_mb": 200} for name in IMAGES],
+    "images_pull": [{"reference": name, "disk_mb": 200} for name in (*IMAGES, OTHER)],
     "images_database": "",
     "swarm_node_registry": "none",
 }
@@ -28,8 +31,11 @@ def make_room(directory: Path, machines: int) -> Room:
         *("--seats", "1", "--machines-per-seat", str(machines)),
     )
     assert made.code == 0, made.stderr
-    inputs = directory / "group_vars" / "machines" / "few.yml"
-    inputs.write_text(json.dumps(INPUTS))
+    folder = directory / "group_vars"
+    (folder / "machines" / "few.yml").write_text(json.dumps(INPUTS))
+    upstreams = yaml.safe_load((folder / "depot" / "depot.yml").read_text())["depot_upstreams"]
+    both = {**upstreams, OTHER.partition("/")[0]: upstreams["docker.io"]}
+    (folder / "depot" / "other.yml").write_text(json.dumps({"depot_upstreams": both}))
     return Room(directory)
 
 

@@ -3,10 +3,11 @@
 import json
 
 import pytest
+import yaml
 from conftest import MACHINES, Room, docker, labkit
 from docker_repository import make
 
-from .conftest import depot, done, make_room, no_internet, no_registry
+from .conftest import OTHER, depot, done, make_room, no_internet, no_registry
 
 pytestmark = pytest.mark.machines
 
@@ -21,6 +22,15 @@ def test_a_cold_class_becomes_ready_without_its_upstream(ready: Room) -> None:
         assert [one["digest"] for one in record.values() if one["digest"] not in locked] == []
 
 
+def test_an_image_of_another_registry_came_from_the_depot_and_has_its_own_name(ready: Room) -> None:
+    with no_registry(ready):
+        for machine in MACHINES:
+            ran = ready.as_attendee(machine, f"docker run --rm --pull never {OTHER} nginx -v")
+            assert ran.returncode == 0, ran.stderr
+        built = ready.as_attendee(ONE, f"printf 'FROM {OTHER}\\n' | docker build -q -")
+        assert built.returncode == 0, built.stderr
+
+
 def test_what_attendees_fetch_and_build_works_without_the_upstream(ready: Room) -> None:
     build = "cd $(mktemp -d) && cp -r ~/todo/. . && echo x >> README.md && docker build -q ."
     dockerfile = "FROM alpine:3.23\\nRUN echo another step\\n"
@@ -31,11 +41,20 @@ def test_what_attendees_fetch_and_build_works_without_the_upstream(ready: Room) 
             assert built.returncode == 0, built.stderr
 
 
+def blobs(room: Room) -> int:
+    """Return how many blobs the depot was asked for so far."""
+    count = "grep -c /blobs/ /var/lib/labkit-depot/log/access.jsonl || true"
+    return int(room.as_root("depot", count))
+
+
 def test_a_second_run_changes_nothing_and_asks_the_depot_for_no_blob(ready: Room) -> None:
+    asked = blobs(ready)
+    assert asked
     again = ready.labkit("provision", "--full")
 
     assert again.states == dict.fromkeys(MACHINES, "ready"), again.explain()
     assert [line for line in again.lines if line.get("kind") == "changed"] == []
+    assert blobs(ready) == asked
 
 
 def test_other_mirrors_do_not_stop_what_an_attendee_runs(ready: Room) -> None:
@@ -82,11 +101,35 @@ def test_a_depot_that_stops_while_images_are_pulled_is_left_and_told(ready: Room
     ready.as_root(ONE, "docker image prune -af && docker builder prune -af")
     running = ready.running("provision", "--full", "--limit", ONE)
     running.await_event(ONE, "images")
-    with ready.stopped("depot"):
+    ready.as_root("depot", "systemctl stop labkit-depot-nginx")
+    try:
         answer = running.finish()
+    finally:
+        ready.as_root("depot", "systemctl start labkit-depot-nginx")
 
     assert answer.states == {ONE: "ready"}, answer.explain()
-    assert "depot" in json.dumps(answer.verdicts[ONE]["notes"])
+    assert "stopped answering" in json.dumps(answer.verdicts[ONE]["notes"])
+
+
+def test_a_blob_altered_in_the_depot_is_refused_by_its_digest(ready: Room) -> None:
+    """Whatever was done to the store, what a machine gets is what was seeded."""
+    lock = yaml.safe_load((ready.directory / "images.lock.yml").read_text())["images"]
+    manifest = lock["alpine:3.23"]["platforms"]["amd64"]["digest"].removeprefix("sha256:")
+    top = "/var/lib/labkit-depot/store/docker/registry/v2/blobs/sha256"
+    named = json.loads(ready.as_root("depot", f"cat {top}/{manifest[:2]}/{manifest}/data"))
+    layer = named["layers"][-1]["digest"].removeprefix("sha256:")
+    data = f"{top}/{layer[:2]}/{layer}/data"
+    ready.as_root("depot", f"cp -p {data} /root/layer; printf X | dd of={data} conv=notrunc")
+    ready.as_root(ONE, "docker image rm -f alpine:3.23; docker image prune -f")
+    try:
+        with no_registry(ready):
+            refused = ready.labkit("provision", "--limit", ONE, "--tags", "images")
+        assert refused.states == {ONE: "not ready"}, refused.explain()
+        assert "alpine:3.23" in refused.reasons(ONE)
+    finally:
+        ready.as_root("depot", f"cp -p /root/layer {data}; rm /root/layer")
+    again = ready.labkit("provision", "--limit", ONE)
+    assert again.states == {ONE: "ready"}, again.explain()
 
 
 def test_a_depot_that_does_not_answer_is_a_note(ready: Room) -> None:
