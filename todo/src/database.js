@@ -2,24 +2,24 @@
 
 import mongoose from 'mongoose';
 
-const options = {
+const optionsFor = (timeout) => ({
   // How long a request, and the start, waits for a database that does not answer.
-  serverSelectionTimeoutMS: 2000,
+  serverSelectionTimeoutMS: timeout,
   // The same for one that has taken the question and fallen silent; in the background it is asked as often.
-  socketTimeoutMS: 2000,
-  connectTimeoutMS: 2000,
-  heartbeatFrequencyMS: 2000,
+  socketTimeoutMS: timeout,
+  connectTimeoutMS: timeout,
+  heartbeatFrequencyMS: timeout,
   // A todo is acknowledged when it is on the disk, so that even a killed database has it afterwards.
   journal: true,
-};
+});
 
 // Without a database an operation fails, instead of being kept for later.
 mongoose.set('bufferCommands', false);
 
-/** Connects, or throws one line that says which database could not be reached, and why. */
-export async function connect(url) {
+/** Connects, or throws one line that says which database could not be reached, and why; waits so many milliseconds. */
+export async function connect(url, timeout) {
   try {
-    await mongoose.connect(url, options);
+    await mongoose.connect(url, optionsFor(timeout));
   } catch (error) {
     throw new Error(`Cannot reach the database at ${withoutPassword(url)}: ${error.message}`);
   }

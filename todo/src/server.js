@@ -19,8 +19,8 @@ process.once('SIGTERM', stop);
 process.once('SIGINT', stop);
 
 try {
-  const { port, databaseUrl } = readSettings(process.env);
-  await connect(databaseUrl);
+  const { port, databaseUrl, databaseTimeout } = readSettings(process.env);
+  await connect(databaseUrl, databaseTimeout);
   server.listen(port);
   await once(server, 'listening');
   console.log(`Listening on port ${server.address().port}`);

@@ -11,5 +11,9 @@ export function readSettings(env) {
   if (!Number.isInteger(port) || port < 0 || port > MAX_PORT) {
     throw new Error(`PORT must be a number from 0 to ${MAX_PORT}, not "${env.PORT}".`);
   }
-  return { port, databaseUrl: env.DATABASE_URL || 'mongodb://localhost:27017/todo' };
+  const databaseTimeout = Number(env.DATABASE_TIMEOUT || 2000);
+  if (!Number.isInteger(databaseTimeout) || databaseTimeout < 1) {
+    throw new Error(`DATABASE_TIMEOUT must be a number of milliseconds, not "${env.DATABASE_TIMEOUT}".`);
+  }
+  return { port, databaseUrl: env.DATABASE_URL || 'mongodb://localhost:27017/todo', databaseTimeout };
 }

@@ -58,6 +58,10 @@ suite('the start', () => {
       await assertRefuses({ PORT }, /^PORT must be a number from 0 to 65535, not ".*"\.\n$/);
     });
   }
+
+  test('a time that is none is refused before anything is tried', async () => {
+    await assertRefuses({ DATABASE_TIMEOUT: 'long' }, /^DATABASE_TIMEOUT must be a number of milliseconds, not "long"\.\n$/);
+  });
 });
 
 suite('the end', () => {
