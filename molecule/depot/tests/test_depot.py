@@ -8,7 +8,9 @@ from testinfra.host import Host
 ASK = """
 import http.client, sys
 connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=60)
-connection.request(sys.argv[2], sys.argv[3])
+# What is not asked for, a registry does not give.
+kinds = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, */*"
+connection.request(sys.argv[2], sys.argv[3], headers={"Accept": kinds})
 answer = connection.getresponse()
 print(answer.status, answer.read().decode(errors="replace"))
 """
