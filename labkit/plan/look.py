@@ -23,7 +23,9 @@ LIMIT = 15
 ENGINE = "/run/docker.sock"
 ENGINE_PATIENCE = 5
 # What the role docker_engine keeps where it made a depot known (labkit_mirrors).
-DEPOT = Path("/var/lib/labkit/depot.json")
+# What roles leave that point a machine to a depot: base's, and docker_engine's, which goes with
+# a depot that died.
+DEPOT = (Path("/etc/apt/apt.conf.d/95labkit-depot"), Path("/var/lib/labkit/depot.json"))
 # Docker's words for what the kernel calls otherwise.
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 CHUNK = 65536
@@ -52,7 +54,7 @@ def look(task: dict[str, Any]) -> dict[str, Any]:
         "disk": str(directory),
         "free_mb": free_mb(directory),
         "engine": images is not None,
-        "has_depot": DEPOT.exists(),
+        "has_depot": any(one.exists() for one in DEPOT),
         "names": sorted({name for one in images or [] for name in one.get("RepoTags") or []}),
         "digests": sorted(
             {

@@ -7,7 +7,7 @@ import yaml
 from conftest import MACHINES, Room, docker, labkit
 from docker_repository import make
 
-from .conftest import OTHER, depot, done, make_room, no_internet, no_registry
+from .conftest import IMAGES, OTHER, depot, done, make_room, no_internet, no_registry
 
 pytestmark = pytest.mark.machines
 
@@ -64,7 +64,7 @@ def test_other_mirrors_do_not_stop_what_an_attendee_runs(ready: Room) -> None:
     )
     before = ready.as_root(ONE, started)
     tags = ("--limit", ONE, "--tags", "docker_engine")
-    without = ready.labkit("provision", *tags, "-e", "preflight_depot=")
+    without = ready.labkit("provision", *tags, "--no-verify", "-e", "preflight_depot=")
     mirrors = ready.as_root(ONE, "docker info --format {{.RegistryConfig.Mirrors}}")
     back = ready.labkit("provision", *tags)
 
@@ -99,7 +99,9 @@ def test_dockers_packages_come_through_the_depot(
 
 def test_a_depot_that_stops_while_images_are_pulled_is_left_and_told(ready: Room) -> None:
     ready.as_root(ONE, "docker image prune -af && docker builder prune -af")
-    running = ready.running("provision", "--full", "--limit", ONE)
+    # Elsewhere than in the depot there is none of the other registry's.
+    images = json.dumps({"images_pull": [{"reference": name} for name in IMAGES]})
+    running = ready.running("provision", "--full", "--limit", ONE, "-e", images)
     running.await_event(ONE, "images")
     ready.as_root("depot", "systemctl stop labkit-depot-nginx")
     try:

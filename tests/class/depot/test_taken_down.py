@@ -26,7 +26,7 @@ def test_no_machine_knows_of_it_any_more(ready: Room, taken_down: Answer) -> Non
     assert taken_down.code == 0, taken_down.explain()
     for machine in MACHINES:
         after = take(lambda line, name=machine: ready.as_root(name, line))
-        assert [path for path in TRACES if path in after.files] == []
+        assert [path for path in TRACES if path in after.files] == [], machine
         left = "grep -rsl -e :5080 -e :3142 /etc /home /var/lib/labkit/sample_apps || true"
         assert ready.as_root(machine, left) == ""
         assert ":5080" not in ready.as_root(machine, "docker info")
