@@ -31,6 +31,8 @@ MESH = (
     " environment: {DATABASE_TIMEOUT: 30000}}}}"
 )
 LONGEST = 600
+# An emulated database has much to do for one write.
+PATIENCE = 60
 TEXT = "outlives its machine"
 
 
@@ -54,7 +56,7 @@ class Swarm:
             data=json.dumps(body).encode() if body else None,
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310
             return str(answer.read().decode())
 
     def answers(self, *machines: str) -> bool:
@@ -175,10 +177,3 @@ def test_what_a_node_that_dies_ran_goes_on_elsewhere_and_it_comes_back(swarm: Sw
     until(lambda: swarm.status(VM2) == "Ready", "the node comes back by itself")
     until(lambda: swarm.answers(*SEAT), "its port of the mesh answers again")
     told("the node's power is back: it is ready, and its port answers", time.monotonic() - began)
-
-
-def test_a_swarm_that_runs_does_not_disturb_the_proof_of_its_seat(swarm: Swarm) -> None:
-    answer = swarm.seat.labkit("verify")
-
-    assert answer.states == STATES, answer.explain()
-    assert TEXT in swarm.page(VM2, "/todos")
