@@ -199,7 +199,8 @@ def test_nothing_that_a_seed_starts_inherits_the_token(room: Room, tmp_path: Pat
 def test_ctrl_c_leaves_what_can_be_gone_on_with(room: Room) -> None:
     room.hub.faults["blobs"] = ["hang"] * 99
     with subprocess.Popen(
-        room.command("seed"),
+        # A shell's background has signals ignored, and hands that on.
+        ["env", "--default-signal", *room.command("seed")],
         cwd=room.folder,
         env=room.labkit.environment(room.variables),
         stderr=subprocess.PIPE,
@@ -210,7 +211,10 @@ def test_ctrl_c_leaves_what_can_be_gone_on_with(room: Room) -> None:
             assert time.monotonic() < end
             time.sleep(0.1)
         running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=10)
+        try:
+            _, said = running.communicate(timeout=20)
+        finally:
+            running.kill()
 
     assert running.returncode == 130
     assert "labkit depot seed -i class.ini" in said
