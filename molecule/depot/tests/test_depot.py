@@ -18,7 +18,7 @@ print(answer.status, answer.read().decode(errors="replace"))
 
 def ask(host: Host, port: int, path: str, method: str = "GET") -> tuple[str, str]:
     """Return the status of an answer, and its body."""
-    said = host.check_output("python3 -c %s %s %s %s", ASK, port, method, path)
+    said = host.check_output("python3 -c %s %s %s %s", ASK, str(port), method, path)
     status, _, body = said.partition(" ")
     return status, body
 
