@@ -13,12 +13,12 @@ SEATS = {
     "seat02": ("seat02-vm1", "seat02-vm2"),
 }
 EVERYBODY = [name for machines in SEATS.values() for name in machines]
-WEB = "nginx:1.30.4-alpine"
+WEB, ASKS = "nginx:1.30.4-alpine", "alpine:3.23"
 # What a swarm needs, and nothing else: it is the seats that are looked at.
 INPUTS = {
     "swarm_node_state": "joined",
     "swarm_node_registry": "running",
-    "images_pull": [{"reference": name} for name in ("registry:3.1.2", WEB)],
+    "images_pull": [{"reference": name} for name in ("registry:3.1.2", WEB, ASKS)],
     "images_build": [],
     "images_database": "",
     "sample_apps_names": [],
@@ -88,7 +88,7 @@ def test_networks_and_services_of_the_same_name_stay_apart(seats: Room) -> None:
         typed(seats, first, f"docker exec web sh -c '{page}'")
 
     for seat, (_, second) in SEATS.items():
-        ask = f"docker run --rm --network front {WEB} wget -q -O - http://web/"
+        ask = f"docker run --rm --network front {ASKS} wget -q -O - http://web/"
         assert {typed(seats, second, ask) for _ in range(5)} == {seat}
 
 
