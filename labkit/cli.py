@@ -421,7 +421,7 @@ def seed(**given: Any) -> int:
 
     again = f"labkit depot seed -i {given['inventory']}"
     with _freight(given, again) as show:
-        request = _request({**given, "limit": None})
+        request = _request(given)
         if given["bundled"]:
             lock = seed_from(request, given["bundled"], show)
         else:
@@ -441,7 +441,7 @@ def bundle(**given: Any) -> int:
 
     again = f"labkit depot bundle -i {given['inventory']} {given['file']}"
     with _freight(given, again) as show:
-        size = run(_request({**given, "limit": None}), given["file"], show)
+        size = run(_request(given), given["file"], show)
     said = f"{given['file']}: {size / 1_000_000:.0f} MB; labkit depot seed --from brings it in"
     _close(given, said, {"type": "bundled", "file": str(given["file"]), "bytes": size})
     return OK
