@@ -41,8 +41,6 @@ class Database {
 
   start = () => docker('start', this.container);
 
-  restart = () => docker('restart', this.container);
-
   kill = () => docker('kill', this.container);
 
   pause = () => docker('pause', this.container);
