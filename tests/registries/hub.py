@@ -53,19 +53,19 @@ class Hub:
         """Make an image of one shared and one own layer for each platform; return the digest."""
         shared = self.put(layer)
         children = []
-        for one in platforms:
-            config = self.put({"architecture": one, "os": "linux", "of": repository})
-            layers = [shared, self.put(f"{repository} for {one}".encode())]
-            manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config}
-            typed = [
-                {**layer, "mediaType": "application/vnd.oci.image.layer.v1.tar"} for layer in layers
-            ]
-            manifest["config"] = {
-                **config,
-                "mediaType": "application/vnd.oci.image.config.v1+json",
+        for architecture in platforms:
+            config = self.put({"architecture": architecture, "os": "linux", "of": repository})
+            layers = [shared, self.put(f"{repository} for {architecture}".encode())]
+            manifest = {
+                "schemaVersion": 2,
+                "mediaType": MANIFEST,
+                "config": {**config, "mediaType": "application/vnd.oci.image.config.v1+json"},
+                "layers": [
+                    {**one, "mediaType": "application/vnd.oci.image.layer.v1.tar"} for one in layers
+                ],
             }
-            made = self.put({**manifest, "layers": typed})
-            platform = {"os": "linux", "architecture": one}
+            made = self.put(manifest)
+            platform = {"os": "linux", "architecture": architecture}
             children.append({**made, "mediaType": MANIFEST, "platform": platform})
         index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": children}
         top = self.put(index)["digest"]
@@ -100,6 +100,8 @@ class Handler(BaseHTTPRequestHandler):
         elif self.path.startswith("/token"):
             hub.authorized.append(self.headers.get("Authorization", ""))
             self.answer(200, json.dumps({"token": TOKEN}).encode())
+        elif self.path == "/v2/":
+            self.answer(200, b"{}")
         elif hub.user and self.headers.get("Authorization") != f"Bearer {TOKEN}":
             realm = f'Bearer realm="{hub.url}/token",service="hub"'
             self.answer(401, b"{}", {"WWW-Authenticate": realm})
@@ -115,6 +117,8 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(404, json.dumps({"errors": [{"message": "manifest unknown"}]}).encode())
             return
         headers = {"Docker-Content-Digest": digest(body), **self.hub.headers}
+        if kind == "manifests":
+            headers["Content-Type"] = json.loads(body)["mediaType"]
         if fault == "alter":
             body = bytes(len(body))
         begin = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))

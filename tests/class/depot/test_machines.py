@@ -1,7 +1,9 @@
 """A class's machines and their depot: without any upstream, and in the depot's last moments."""
 
 import json
+from collections.abc import Iterator
 
+import hub
 import pytest
 import yaml
 from conftest import MACHINES, Room, docker, labkit
@@ -12,6 +14,8 @@ from .conftest import IMAGES, OTHER, depot, done, make_room, no_internet, no_reg
 pytestmark = pytest.mark.machines
 
 ONE = MACHINES[0]
+# The sandbox's registry has it, the class's list has not.
+UNSEEDED = "library/registry:3.1.2"
 
 
 def test_a_cold_class_becomes_ready_without_its_upstream(ready: Room) -> None:
@@ -146,6 +150,40 @@ def test_a_depot_that_does_not_answer_is_a_note(ready: Room) -> None:
 
     assert back.states == {ONE: "ready"}, back.explain()
     assert "does not answer" not in json.dumps(back.verdicts[ONE]["notes"])
+
+
+@pytest.fixture(scope="module")
+def failing(ready: Room) -> Iterator[hub.Hub]:
+    """The depot's upstream, in place of the sandbox's registry: that is the machines' next mirror."""
+    with hub.serving(hub.Hub(), ready.gateway) as one:
+        one.image(*UNSEEDED.split(":"), b"layer", "amd64")
+        upstreams = json.dumps({"depot_upstreams": {"docker.io": one.url}})
+        done(depot(ready, "up", "-e", upstreams))
+        yield one
+        one.faults.clear()
+    done(depot(ready, "up"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "fault"),
+    [("/manifests/", 429), ("/manifests/", 500), ("/manifests/", "hang"), ("/blobs/", "hang")],
+)
+def test_an_image_that_was_not_seeded_comes_from_elsewhere_if_the_upstream_fails(
+    ready: Room, failing: hub.Hub, asked: str, fault: int | str
+) -> None:
+    kept, through = "/var/lib/labkit-depot/through", "labkit-depot-through"
+    answers = "curl -sSf --retry 9 --retry-connrefused --retry-delay 1 http://127.0.0.1:5082/v2/"
+    ready.as_root(
+        "depot",
+        f"systemctl stop {through}; rm -rf {kept}/*; systemctl start {through} && {answers}",
+    )
+    failing.asked.clear()
+    failing.faults = {asked: [fault] * 99}
+    image = UNSEEDED.removeprefix("library/")
+    pulled = ready.as_attendee(ONE, f"docker pull -q {image} && docker image rm {image}")
+
+    assert pulled.returncode == 0, pulled.stderr
+    assert failing.count(asked)
 
 
 def test_a_bundle_makes_a_class_ready_in_a_room_without_internet(
