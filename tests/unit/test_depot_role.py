@@ -25,6 +25,7 @@ def rendered(template: str, **given: Any) -> str:
         "__depot_log_bytes": 1,
         "__depot_store_port": 5081,
         "__depot_through_port": 5082,
+        "__depot_hub_port": 5083,
         "__depot_hub": inputs["depot_upstreams"]["docker.io"],
         "__depot_npm_own": OWN,
         "__depot_npm": OWN,
@@ -71,13 +72,16 @@ def test_modules_are_said_to_lie_at_the_depot_whoever_names_them() -> None:
     assert 'sub_filter "https://mirror.example/npm/" "http://$http_host/npm/";' in mirror
 
 
-def test_the_store_cannot_be_written_to_and_the_other_asks_upstream() -> None:
+def test_the_store_cannot_be_written_to_and_the_other_asks_upstream_through_nginx() -> None:
     store = yaml.safe_load(rendered("store.yml.j2"))
-    through = yaml.safe_load(rendered("through.yml.j2", __depot_hub="http://198.18.7.1:5000"))
+    through = yaml.safe_load(rendered("through.yml.j2"))
+    nginx = rendered("nginx.conf.j2", __depot_hub="http://198.18.7.1:5000")
 
     assert store["storage"]["maintenance"]["readonly"]["enabled"] is True
     assert "proxy" not in store
-    assert through["proxy"]["remoteurl"] == "http://198.18.7.1:5000"
+    assert through["proxy"]["remoteurl"] == "http://127.0.0.1:5083"
+    assert "listen 127.0.0.1:5083;" in nginx
+    assert "set $depot_hub http://198.18.7.1:5000;" in nginx
     assert {one["http"]["addr"].split(":")[0] for one in (store, through)} == {"127.0.0.1"}
 
 

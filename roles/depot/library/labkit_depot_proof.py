@@ -25,6 +25,7 @@ options:
   proxy_port: {description: Where it is a proxy for apt., type: int, required: true}
   store_port: {description: Where the store listens., type: int, required: true}
   through_port: {description: Where the pull-through listens., type: int, required: true}
+  hub_port: {description: Where it asks its upstream., type: int, required: true}
   hub: {description: What the pull-through asks., type: str, required: true}
   seconds: {description: How long a service may take to start., type: int, default: 15}
 author: [labkit]
@@ -32,7 +33,12 @@ author: [labkit]
 EXAMPLES = r"""
 - name: Prove that the depot answers
   labkit_depot_proof:
-    {port: 5080, proxy_port: 3142, store_port: 5081, through_port: 5082, hub: https://registry}
+    port: 5080
+    proxy_port: 3142
+    store_port: 5081
+    through_port: 5082
+    hub_port: 5083
+    hub: https://registry
 """
 RETURN = r"""
 notes: {description: What is behind the depot and does not answer., type: list, returned: success}
@@ -103,7 +109,7 @@ def proofs_of(port: int, proxy: int, store: int) -> dict[str, tuple[str, Callabl
 
 def main() -> None:
     """Answer Ansible."""
-    numbers = ("port", "proxy_port", "store_port", "through_port")
+    numbers = ("port", "proxy_port", "store_port", "through_port", "hub_port")
     module = AnsibleModule(
         argument_spec={
             **{name: {"type": "int", "required": True} for name in numbers},
@@ -112,7 +118,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    port, proxy, store, through = (module.params[name] for name in numbers)
+    port, proxy, store, through, hub = (module.params[name] for name in numbers)
     proofs = proofs_of(port, proxy, store)
     if wrong := silent(proofs, module.params["seconds"]):
         problems = [
@@ -124,7 +130,8 @@ def main() -> None:
     behind = {
         f"{module.params['hub']} does not answer the depot: what was seeded is all it has": (
             "",
-            lambda: ask(through, "/v2/")[0] == 200,  # noqa: PLR2004
+            # Where an account is needed, it is asked for that.
+            lambda: ask(hub, "/v2/")[0] in {200, 401} and ask(through, "/v2/")[0] == 200,  # noqa: PLR2004
         ),
         "the npm registry does not answer the depot: what it kept is all it has": (
             "",

@@ -171,11 +171,11 @@ def failing(ready: Room) -> Iterator[hub.Hub]:
 def test_an_image_that_was_not_seeded_comes_from_elsewhere_if_the_upstream_fails(
     ready: Room, failing: hub.Hub, asked: str, fault: int | str
 ) -> None:
-    kept, through = "/var/lib/labkit-depot/through", "labkit-depot-through"
+    kept, through = "/var/lib/labkit-depot", "labkit-depot-through"
     answers = "curl -sSf --retry 9 --retry-connrefused --retry-delay 1 http://127.0.0.1:5082/v2/"
     ready.as_root(
         "depot",
-        f"systemctl stop {through}; rm -rf {kept}/*; systemctl start {through} && {answers}",
+        f"systemctl stop {through}; rm -rf {kept}/through/* {kept}/packages/passing/*; systemctl start {through} && {answers}",
     )
     failing.asked.clear()
     failing.faults = {asked: [fault] * 99}
