@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,16 +96,22 @@ class Bench:
 
     def role(self, **more: object) -> Phase:
         """Run the role `images`, and return what it took."""
+        return self._measured(["--no-verify", "--tags", "images"], **more)
+
+    def again(self) -> Phase:
+        """Provision once more: what is as it was is checked, and no role runs for it."""
+        return self._measured([])
+
+    def _measured(self, options: list[object], **more: object) -> Phase:
         self.line.mark()
-        words = self.words(["provision"], **more)
-        said = self._run([*words, "--json", "--no-verify", "--tags", "images"])
+        said = self._run([*self.words(["provision"], **more), "--json", *options])
         events = [one for one in map(json.loads, said.splitlines()) if one["type"] == "event"]
         pulls = [one["seconds"] for one in events if one["step"] == PULL and one["seconds"]]
         spent: dict[str, float] = {}
         for one in events:
             if one["part"] == "images":
                 spent[one["machine"]] = spent.get(one["machine"], 0) + one["seconds"]
-        return Phase(max(pulls), max(spent.values()), self.line.blobs)
+        return Phase(max(pulls, default=0), max(spent.values(), default=0), self.line.blobs)
 
     def full(self) -> None:
         """Provision with all that a class gets, builds and database."""
@@ -212,17 +218,20 @@ def measure(made: Sandbox, given: argparse.Namespace) -> Iterator[str]:
         yield told(f"| its unpacking alone | {unpacking:.1f} s | | | | |")
         if not given.few:
             one.full()
-        yield again(one, size)
+            yield all_there(one, "all there, provisioned again", one.again)
+        one.role()
+        yield all_there(one, "all there, the role by its tag", one.role)
 
 
-def again(made: Bench, size: int) -> str:
+def all_there(made: Bench, what: str, run: Callable[[], Phase]) -> str:
     """Give the row of a run where all is there, which has to ask nobody for a blob."""
-    made.role()
     asked = depot_blobs(made)
-    phase = made.role()
-    more = depot_blobs(made) - asked
-    what = f"all there: {phase.role:.2f} s for the role, {len(phase.blobs) + more} blob requests"
-    return told(f"| {what} | {phase.pull:.2f} s | 0 | {phase.bytes / size:.2f} | | 1 s, none |")
+    phase = run()
+    requests = len(phase.blobs) + depot_blobs(made) - asked
+    return told(
+        f"| {what}: {phase.role:.2f} s of the role, {requests} blob requests | {phase.pull:.2f} s "
+        f"| {phase.bytes / MB:.0f} | | | 1 s, none |"
+    )
 
 
 def depot_blobs(made: Bench) -> int:
