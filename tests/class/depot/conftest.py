@@ -14,11 +14,16 @@ from snapshot import Snapshot, take
 from labkit.sandbox import plan, registry
 
 # Of the workshop's images those that its builds begin with: each is unpacked on every machine.
-IMAGES = ("hello-world", "ubuntu:24.04", "node:24.19.0-slim", "node:24.19.0-alpine", "alpine:3.23")
+IMAGES = ("hello-world", "ubuntu:24.04", "node:24.19.0-slim", "alpine:3.23")
 # Of another registry than Docker Hub, as far as the class knows: its mirrors serve none of these.
 OTHER = "images.example/library/nginx:1.30.4-alpine"
 INPUTS = {
     "images_pull": [{"reference": name, "disk_mb": 200} for name in (*IMAGES, OTHER)],
+    # One with packages, one with npm's modules: the others fetch the same.
+    "images_build": [
+        {"context": "fortune-clock", "files": ["Dockerfile"]},
+        {"context": "todo", "files": ["Dockerfile"]},
+    ],
     "images_database": "",
     "swarm_node_registry": "none",
 }
