@@ -70,6 +70,8 @@ class Bench:
             # Beside the pulls they would want the processors that all machines share here.
             "images_build": [],
             "images_database": "",
+            # Without a depot some machine gets no byte for minutes: it shall have its end, too.
+            "images_patience": 900,
         }
         if few:
             inputs["images_pull"] = [{"reference": one} for one in FEW]

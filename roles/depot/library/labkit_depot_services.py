@@ -41,7 +41,13 @@ MARK = ".labkit-depot"
 # The units that have not been restarted with the files that were written for them.
 DUE = ".labkit-due"
 # Folder → owner, where a service writes to it; to whom the store belongs its seeding decides.
-FOLDERS = {"store": "", "through": "docker-registry", "packages": "www-data", "log": ""}
+FOLDERS = {
+    "store": "",
+    "through": "docker-registry",
+    "packages": "www-data",
+    "passing": "www-data",
+    "log": "",
+}
 RUN = Path("/run/labkit-depot")
 UNITS = Path("/etc/systemd/system")
 ACTIVE = {"active", "activating", "reloading"}

@@ -100,7 +100,7 @@ class Pulls:
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
         self.depot = Depot(module.params["depot"])
-        self.engine = Engine(module.params["patience"], self.depot.left)
+        self.engine = Engine(module.params["patience"], self.depot.left, self.depot.bears)
         self.path = Path(module.params["record"])
         self.record: dict[str, Any] = {}
         if self.path.exists():

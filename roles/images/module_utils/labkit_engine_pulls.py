@@ -84,16 +84,23 @@ class Engine:
     The Docker engine of this machine (https://docs.docker.com/reference/api/engine/).
 
     `without_depot` is called where a pull failed; it tells whether the depot is gone since, and
-    the engine does not ask it any more.
+    the engine does not ask it any more. `bears` is asked, with how many times in a row it was,
+    whether a silence of `patience` seconds is to be borne.
     """
 
-    def __init__(self, patience: int, without_depot: Callable[[], bool] = lambda: False) -> None:
-        self.patience, self.without_depot = patience, without_depot
+    def __init__(
+        self,
+        patience: int,
+        without_depot: Callable[[], bool] = lambda: False,
+        bears: Callable[[int], bool] = lambda _: False,
+    ) -> None:
+        self.patience, self.without_depot, self.bears = patience, without_depot, bears
         self.left = False
 
     def ask(self, method: str, path: str) -> tuple[int, Any]:
         """Return status and answer; the answer of a pull is read to its end."""
         connection = EngineConnection("localhost", timeout=self.patience)
+        connection.bears = self.bears
         connection.request(method, path, headers={"Content-Length": "0"})
         answer = connection.getresponse()
         if path.startswith("/images/create") and answer.status == http.client.OK:

@@ -9,6 +9,9 @@ from threading import Lock
 from ansible.module_utils.labkit_depot import silence
 from ansible.module_utils.labkit_mirrors import CONFIGURATION, arrange, replace
 
+# With a minute for each, as long as the depot itself has one wait for another.
+MOST = 10
+
 
 class Depot:
     """The class's depot, and what becomes of an engine whose depot dies while it pulls."""
@@ -29,6 +32,14 @@ class Depot:
                 )
                 self._leave()
             return bool(self.notes)
+
+    def bears(self, silences: int) -> bool:
+        """
+        Tell whether an engine's silence is to be borne: its depot is there, and waits itself.
+
+        A machine that asks for one that another asked for first gets no byte until it is whole.
+        """
+        return bool(self.url) and not self.notes and silences < MOST and not silence(self.url)
 
     def back(self) -> None:
         """Have the engine ask a depot again that answers again: its silence was a moment's."""

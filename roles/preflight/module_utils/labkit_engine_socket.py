@@ -5,19 +5,42 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ENGINE_SOCKET = "/run/docker.sock"
 # A join is answered when the manager has taken the node in, which may take a while.
 PATIENCE = 60
 
 
+class PatientSocket(socket.socket):
+    """One whose silence is borne, its timeout over and over, while `bears` says so."""
+
+    bears: Callable[[int], bool] = staticmethod(lambda _: False)
+
+    def recv_into(self, *words: Any) -> int:
+        """Receive; `bears` is asked with the number of timeouts so far."""
+        silences = 0
+        while True:
+            try:
+                return super().recv_into(*words)
+            except TimeoutError:
+                silences += 1
+                if not self.bears(silences):
+                    raise
+
+
 class EngineConnection(http.client.HTTPConnection):
-    """A connection to the engine of this machine."""
+    """A connection to the engine of this machine; see PatientSocket for `bears`."""
+
+    bears: Callable[[int], bool] = staticmethod(lambda _: False)
 
     def connect(self) -> None:
         """Connect to the socket instead of to a host."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock = PatientSocket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.bears = self.bears
         self.sock.settimeout(self.timeout)
         self.sock.connect(ENGINE_SOCKET)
 
