@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,10 +30,15 @@ class Archive(ThreadingHTTPServer):
 
     def __init__(self, pages: Pages) -> None:
         asked = self.asked = []  # type: list[str]
+        tokens = self.tokens = []  # type: list[str]
+        self.pause = pause = threading.Event()
+        pause.set()
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 asked.append(self.path)
+                tokens.append(self.headers.get("Authorization", ""))
+                pause.wait()
                 status, headers, text = pages.get(self.path, (404, {}, ""))
                 self.send_response(status)
                 for name, value in {**headers, "Content-Length": str(len(text))}.items():
@@ -69,6 +75,7 @@ class Nginx:
 
     def __init__(self, folder: Path, **inputs: object) -> None:
         self.folder, self.port, self.proxy = folder, free_port(), free_port()
+        self.hub = free_port()
         names = Names()
         names.start()
         for name in ("packages", "log"):
@@ -83,16 +90,19 @@ class Nginx:
             "__depot_npm": "http://npm.example",
             "depot_port": self.port,
             "depot_proxy_port": self.proxy,
+            "__depot_hub_port": self.hub,
             **inputs,
         }
         for name in ("npm.conf", "packages.conf", "nginx.conf", "log.sh"):
             text = rendered(f"{name}.j2", **given)
             (folder / name).write_text(text.replace("user www-data;", ""))
 
-    def ask(self, target: str, *, proxy: bool = False, host: str = "") -> Answer:
-        """Return status and text of an answer; `host` is what is said besides."""
-        connection = HTTPConnection("127.0.0.1", self.proxy if proxy else self.port, timeout=20)
-        connection.request("GET", target, headers={"Host": host} if host else {})
+    def ask(self, target: str, *, proxy: bool = False, host: str = "", hub: bool = False) -> Answer:
+        """Return status and text of an answer; `host` is what is said besides, `hub` as whom."""
+        port = self.hub if hub else self.proxy if proxy else self.port
+        connection = HTTPConnection("127.0.0.1", port, timeout=20)
+        headers = {"Host": host} if host else {"Authorization": "Bearer t0ken"} if hub else {}
+        connection.request("GET", target, headers=headers)
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
 
@@ -205,6 +215,18 @@ def test_no_archive_sends_it_to_its_own_loopback(nginx: Nginx, place: str) -> No
             assert hidden.asked == []
 
 
+def test_nor_does_one_that_it_was_sent_to(nginx: Nginx) -> None:
+    with archive({"/v2/": (200, {}, "secret")}) as hidden:
+        lure = {"Location": f"http://127.0.0.1:{hidden.server_port}/v2/"}
+        with archive({"/next": (302, lure, "")}) as other:
+            moved = {"Location": f"http://other.example:{other.server_port}/next"}
+            with archive({"/list": (302, moved, "")}) as server:
+                url = f"http://archive.example:{server.server_port}/list"
+
+                assert nginx.ask(url, proxy=True)[0] == 502
+                assert (other.asked, hidden.asked) == (["/next"], [])
+
+
 def test_an_archive_may_send_elsewhere(nginx: Nginx) -> None:
     with archive({"/list": (200, {}, "there")}) as other:
         moved = {"Location": f"http://other.example:{other.server_port}/list"}
@@ -267,3 +289,36 @@ def test_its_log_is_put_away_when_it_is_large_and_goes_on(nginx: Nginx) -> None:
     assert "/v2/first" in (log.parent / "access.jsonl.1").read_text()
     log.unlink()
     subprocess.run(["sh", nginx.folder / "log.sh"], check=True)
+
+
+def test_a_layer_that_a_class_asks_for_at_once_comes_over_the_line_once(folder: Path) -> None:
+    layer = f"/v2/library/app/blobs/sha256:{'a' * 64}"
+    with archive({"/signed": (200, {}, "layer")}) as store:
+        signed = {"Location": f"http://store.example:{store.server_port}/signed"}
+        other = layer.replace("/app/", "/other/")
+        with archive({layer: (307, signed, ""), other: (307, signed, "")}) as hub:
+            one = Nginx(folder, __depot_hub=f"http://hub.example:{hub.server_port}")
+            store.pause.clear()
+            with one.running(), ThreadPoolExecutor(5) as pool:
+                # Another image has the same layer.
+                asked = [*[layer] * 4, other]
+                answers = [pool.submit(one.ask, path, hub=True) for path in asked]
+                time.sleep(0.5)
+                store.pause.set()
+
+                assert [answer.result() for answer in answers] == [(200, "layer")] * 5
+                assert store.asked == ["/signed"]
+                # Where it lies, a token beside the signature would be refused.
+                assert (set(hub.tokens), store.tokens) == ({"Bearer t0ken"}, [""])
+
+
+def test_what_a_registry_refuses_is_asked_for_again(folder: Path) -> None:
+    layer = f"/v2/library/app/blobs/sha256:{'b' * 64}"
+    pages: Pages = {layer: (401, {"WWW-Authenticate": "Bearer realm=there"}, "who?")}
+    with archive(pages) as hub:
+        one = Nginx(folder, __depot_hub=f"http://hub.example:{hub.server_port}")
+        with one.running():
+            assert one.ask(layer, hub=True) == (401, "who?")
+            pages[layer] = (200, {}, "layer")
+
+            assert one.ask(layer, hub=True) == (200, "layer")

@@ -33,6 +33,8 @@ notes: {description: What the instructor should know., type: list, returned: suc
 # ca-certificates: for what nginx asks by https; it stays, others may have come to need it.
 WANTED = ("nginx", "docker-registry", "ca-certificates")
 OWN_UNITS = {"nginx": "nginx.service", "docker-registry": "docker-registry.service"}
+# By whichever of its packages: on Ubuntu 22.04 "nginx" only names others.
+SERVER = Path("/usr/sbin/nginx")
 NOTED = Path("/etc/labkit-depot/installed.json")
 UNITS = Path("/etc/systemd/system")
 
@@ -96,7 +98,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     present = module.params["state"] == "present"
-    there = installed(*WANTED)
+    there = [*installed(*WANTED), *(["nginx"] if SERVER.exists() else [])]
     names = [name for name in WANTED if name not in there] if present else noted()
     done = Answer("")
     if names and not module.check_mode:

@@ -87,13 +87,19 @@ def last_words(unit: str) -> str:
     return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def proofs_of(port: int, proxy: int, store: int) -> dict[str, tuple[str, Callable[[], bool]]]:
+def proofs_of(
+    port: int, proxy: int, store: int, through: int
+) -> dict[str, tuple[str, Callable[[], bool]]]:
     """Return what has to be true → the unit that makes it so, and how it is asked."""
     nginx = "labkit-depot-nginx.service"
     return {
         f"port {store} of its loopback serves the images that were seeded": (
             "labkit-depot-store.service",
             lambda: ask(store, "/v2/")[0] == 200,  # noqa: PLR2004
+        ),
+        f"port {through} of its loopback passes on images that were not seeded": (
+            "labkit-depot-through.service",
+            lambda: ask(through, "/v2/")[0] == 200,  # noqa: PLR2004
         ),
         f"port {port} serves images": (
             nginx,
@@ -119,7 +125,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     port, proxy, store, through, hub = (module.params[name] for name in numbers)
-    proofs = proofs_of(port, proxy, store)
+    proofs = proofs_of(port, proxy, store, through)
     if wrong := silent(proofs, module.params["seconds"]):
         problems = [
             {"what": f"not true: {one}. {last_words(proofs[one][0])}".strip(), "todo": todo}
@@ -131,7 +137,7 @@ def main() -> None:
         f"{module.params['hub']} does not answer the depot: what was seeded is all it has": (
             "",
             # Where an account is needed, it is asked for that.
-            lambda: ask(hub, "/v2/")[0] in {200, 401} and ask(through, "/v2/")[0] == 200,  # noqa: PLR2004
+            lambda: ask(hub, "/v2/")[0] in {200, 401},
         ),
         "the npm registry does not answer the depot: what it kept is all it has": (
             "",
