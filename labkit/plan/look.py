@@ -30,6 +30,8 @@ DEPOT = (Path("/etc/apt/apt.conf.d/95labkit-depot"), Path("/var/lib/labkit/depot
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 CHUNK = 65536
 MIB = 2**20
+# A registry takes none that is larger (distribution, registry/handlers: 4 MiB).
+MANIFEST_LIMIT = 4 * MIB
 
 
 def main() -> None:
@@ -115,10 +117,33 @@ def ask(path: str) -> Any:
 
 
 def held(directory: Path, blobs: Iterable[str]) -> list[str]:
-    """Return those blobs that lie in the depot's store, in the registry's layout."""
+    """
+    Return those blobs that lie in the depot's store, in the registry's layout.
+
+    A manifest counts if all that it names is there: seeding keeps it before any layer.
+    """
     store = directory / "store/docker/registry/v2/blobs/sha256"
-    plain = ((blob, blob.removeprefix("sha256:")) for blob in blobs)
-    return [blob for blob, digest in plain if (store / digest[:2] / digest / "data").is_file()]
+
+    def data(blob: str) -> Path:
+        digest = blob.removeprefix("sha256:")
+        return store / digest[:2] / digest / "data"
+
+    return [
+        blob
+        for blob in blobs
+        if data(blob).is_file() and all(data(one).is_file() for one in named(data(blob)))
+    ]
+
+
+def named(file: Path) -> list[str]:
+    """Return the digests that a manifest names; none for what is no manifest."""
+    if file.stat().st_size > MANIFEST_LIMIT:
+        return []
+    try:
+        manifest = json.loads(file.read_bytes())
+        return [one["digest"] for one in (manifest["config"], *manifest["layers"])]
+    except (ValueError, KeyError, TypeError):
+        return []
 
 
 def sample(url: str, headers: dict[str, str], seconds: float) -> dict[str, Any]:

@@ -267,6 +267,12 @@ def test_a_machine_tells_its_system_and_what_its_store_holds(tmp_path: Path) -> 
 
     assert look.system('NAME="D"\nPRETTY_NAME="Debian GNU/Linux 13"\n') == "Debian GNU/Linux 13"
     assert look.held(tmp_path, ["sha256:abc", "sha256:abd"]) == ["sha256:abc"]
+    # Seeding keeps a manifest before any layer that it names.
+    data.write_text(json.dumps({"config": {"digest": "sha256:c0"}, "layers": []}))
+    assert look.held(tmp_path, ["sha256:abc"]) == []
+    (config := data.parents[2] / "c0/c0/data").parent.mkdir(parents=True)
+    config.touch()
+    assert look.held(tmp_path, ["sha256:abc"]) == ["sha256:abc"]
     (tmp_path / "packages").mkdir()
     (tmp_path / "packages/a").write_bytes(b"x" * 2 * look.MIB)
     assert look.taken_mb(tmp_path / "packages") == 2
