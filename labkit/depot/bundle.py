@@ -1,5 +1,6 @@
 """Writes the depot's whole stock into one file, for a room without internet."""
 
+import errno
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -37,8 +38,14 @@ def bundle(request: Request, file: Path, show: Freight) -> int:
                 data.flush()
                 os.fsync(data.fileno())
             draft.replace(file)
-        except (FileNotFoundError, PermissionError, NotADirectoryError, IsADirectoryError) as error:
-            raise BadInput(f"{file} cannot be written: {error.strerror}") from None
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise
+            hint = "take a file system that has larger files: exFAT, or ext4"
+            raise BadInput(
+                f"{file} cannot be written: {error.strerror}",
+                hint if error.errno == errno.EFBIG else None,
+            ) from None
         finally:
             # It cannot be gone on with, and takes room.
             draft.unlink(missing_ok=True)

@@ -88,7 +88,8 @@ def seed_from(request: Request, file: Path, show: Freight) -> dict[str, Locked]:
         show.begin(f"bringing {file.name} into {depot.machine.name}")
         said = carry_out(depot, scratch, {"verb": "load"}, show.take, feed=_chunks(file))
         lock = {name: locked(one) for name, one in said["lock"].items()}
-        write_lock(known.directory, lock)
+        # What else was seeded here is still in the depot.
+        write_lock(known.directory, {**read_lock(known.directory), **lock})
         return lock
 
 
