@@ -62,3 +62,13 @@ def test_a_depot_that_was_silent_for_a_moment_is_used_again_at_the_end(
 
 def test_a_class_without_a_depot_leaves_none() -> None:
     assert not left.Depot("").left()
+
+
+def test_a_silence_is_borne_while_the_depot_answers_but_not_for_ever() -> None:
+    with answering() as url:
+        depot = left.Depot(url)
+
+        assert depot.bears(1)
+        assert not depot.bears(left.MOST)
+    assert not depot.bears(1)
+    assert not left.Depot("").bears(1)
