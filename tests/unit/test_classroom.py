@@ -115,6 +115,7 @@ NATTED = """[machines]
 vm1 ansible_host=127.0.0.1 ansible_port=2201 seat=a seat_address=10.0.0.11
 vm2 ansible_host=127.0.0.1 ansible_port=2202 seat=a seat_address='10.0.0.{{ octet }}' octet=12
 vm3 ansible_host=192.0.2.13 seat=a
+vm4 ansible_host=192.0.2.14 seat=a swarm_node_advertise_address=10.0.0.14
 """
 PLAIN = """
 - hosts: all
@@ -133,14 +134,17 @@ def test_the_seats_own_address_beats_the_one_that_ssh_uses(write: Write, read: R
     known = read(write("class.ini", NATTED))
 
     assert [one["address"] for one in known.seats()["a"]] == [
-        *("10.0.0.11", "10.0.0.12", "192.0.2.13")
+        *("10.0.0.11", "10.0.0.12", "192.0.2.13", "10.0.0.14")
     ]
     assert known.machines[0].connection.host == "127.0.0.1"
 
 
 def test_plain_ansible_takes_the_seats_own_address_too(write: Write) -> None:
     playbook, inventory = write("play.yml", PLAIN), write("class.ini", NATTED)
-    known = {"role": f"{content()}/roles/preflight", "expected": "10.0.0.11 10.0.0.12 192.0.2.13"}
+    known = {
+        "role": f"{content()}/roles/preflight",
+        "expected": "10.0.0.11 10.0.0.12 192.0.2.13 10.0.0.14",
+    }
     done = subprocess.run(
         ["ansible-playbook", "-i", inventory, "-e", json.dumps(known), playbook],
         capture_output=True,
@@ -148,7 +152,7 @@ def test_plain_ansible_takes_the_seats_own_address_too(write: Write) -> None:
         check=False,
     )
 
-    assert len(re.findall("ok=1 .*failed=0", done.stdout)) == 3, done.stdout + done.stderr
+    assert len(re.findall("ok=1 .*failed=0", done.stdout)) == 4, done.stdout + done.stderr
 
 
 def test_a_seat_may_be_computed(write: Write, read: Read) -> None:

@@ -26,8 +26,10 @@ def test_the_listed_address_is_advertised_if_the_machine_also_sends_from_it() ->
     assert address.choose_address("", "10.0.0.11", OWN, ["10.0.0.11"] * 2) == "10.0.0.11"
 
 
-def test_behind_a_translated_address_the_way_to_the_mates_decides() -> None:
-    assert address.choose_address("", "203.0.113.5", OWN, ["10.0.0.11"] * 2) == "10.0.0.11"
+def test_behind_a_translated_address_the_seats_own_one_has_to_be_told() -> None:
+    """The seat's names, its firewalls and its certificates would mean the one from outside."""
+    with pytest.raises(ValueError, match=r"reached from 10\.0\.0\.11; set seat_address"):
+        address.choose_address("", "203.0.113.5", OWN, ["10.0.0.11"] * 2)
 
 
 @pytest.mark.parametrize("listed", ["203.0.113.5", "192.0.2.11"])

@@ -25,8 +25,8 @@ def choose_address(asked: str, listed: str, own: list[str], towards_mates: list[
     """
     Return the address to advertise, from the most said to the least.
 
-    What the inventory lists counts only if the way to the mates starts there too: else the
-    swarm would name one address and send from another.
+    What the inventory lists is what the seat's names mean and its firewalls let in, so the way to
+    the mates has to start there: else the swarm would name one address and send from another.
 
     Raises:
         ValueError: Several would do, or none; the message names them and the way out.
@@ -34,8 +34,8 @@ def choose_address(asked: str, listed: str, own: list[str], towards_mates: list[
     if asked:
         return asked
     candidates = sorted(set(towards_mates) - {""})
-    if len(candidates) == 1 and (listed == candidates[0] or listed not in own):
-        return candidates[0]
+    if candidates == [listed]:
+        return listed
     seen = f"its mates are reached from {', '.join(candidates) or 'no address at all'}"
     raise ValueError(
         f"no clear address to advertise in a swarm: the seat's list says {listed or 'nothing'},"
@@ -54,8 +54,9 @@ def advertised(params: dict[str, Any], addresses: dict[str, str], own: list[str]
     listed = addresses.get(params["own_name"], "")
     mates = [address for name, address in addresses.items() if name != params["own_name"]]
     # A seat of one has no mate to ask the way to: its own address is as good, or the default route.
-    alone = [listed] if listed in own else [source_address("192.0.2.1")]
-    towards = [source_address(mate) for mate in mates] or alone
+    if not mates and listed not in own:
+        listed = source_address("192.0.2.1")
+    towards = [source_address(mate) for mate in mates] or [listed]
     return choose_address(params["advertise_address"], listed, own, towards)
 
 
