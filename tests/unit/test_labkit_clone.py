@@ -58,3 +58,34 @@ def test_an_engines_id_is_forgotten_wherever_it_keeps_it(
     forget(str(tmp_path))
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_there_are_host_keys_at_every_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renew, run = there.renew_host_keys, there.run
+    ran: list[str] = []
+
+    def only_keys(*words: str, **options: int) -> tuple[int, str]:
+        ran.append(words[0])
+        if words[0] != "ssh-keygen":
+            return 0, ""
+        assert (tmp_path / "ssh_host_ed25519_key").read_text() == "old"
+        return run(*words, **options)
+
+    monkeypatch.setitem(renew.__globals__, "SSH", tmp_path)
+    monkeypatch.setitem(renew.__globals__, "run", lambda *_, **__: (1, "disk full"))
+    for name in ("ssh_host_dsa_key", "ssh_host_ed25519_key"):
+        (tmp_path / name).write_text("old")
+    with pytest.raises(OSError, match="no new SSH host keys: disk full"):
+        renew()
+    assert {one.read_text() for one in tmp_path.iterdir()} == {"old"}
+
+    monkeypatch.setitem(renew.__globals__, "run", only_keys)
+    keys = renew()
+
+    assert ran == ["ssh-keygen", "systemctl"]
+    assert "ssh-ed25519" in {key.split()[0] for key in keys}
+    assert (tmp_path / "ssh_host_ed25519_key").stat().st_mode & 0o777 == 0o600
+    # Of a kind that is not made any more: a clone has it, too.
+    assert not (tmp_path / "ssh_host_dsa_key").exists()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -34,6 +35,7 @@ MACHINE_ID = Path("/etc/machine-id")
 # A copy that older systems keep; on newer ones it is a link to the former.
 DBUS_ID = Path("/var/lib/dbus/machine-id")
 SSH = Path("/etc/ssh")
+SECONDS_FOR_KEYS = 300
 # Of engines before 23.
 OLD_ENGINES_ID = Path("/etc/docker/key.json")
 
@@ -65,11 +67,20 @@ def renew_host_keys() -> list[str]:
     Raises:
         OSError: There would be none.
     """
+    with tempfile.TemporaryDirectory(dir=SSH, prefix=".labkit-") as draft:
+        made = Path(draft, "etc/ssh")
+        made.mkdir(parents=True)
+        # One of RSA's takes minutes on a machine that is emulated.
+        code, said = run("ssh-keygen", "-A", "-f", draft, seconds=SECONDS_FOR_KEYS)
+        if code:
+            raise OSError(f"no new SSH host keys: {said}")
+        # There is no moment without any: nobody could connect, to mend it.
+        new = {key.name for key in made.iterdir()}
+        for name in new:
+            (made / name).replace(SSH / name)
     for key in SSH.glob("ssh_host_*"):
-        key.unlink()
-    code, said = run("ssh-keygen", "-A")
-    if code:
-        raise OSError(f"no new SSH host keys: {said}")
+        if key.name not in new:
+            key.unlink()
     run("systemctl", "try-reload-or-restart", "ssh.service")
     keys = (key.read_text(encoding="ascii").split() for key in sorted(SSH.glob("ssh_host_*.pub")))
     return [" ".join(words[:2]) for words in keys]
