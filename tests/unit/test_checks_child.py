@@ -75,9 +75,9 @@ def test_all_files_of_checks_are_tried() -> None:
     assert len(FILES) == len(there)
 
 
-def identity(place: Path) -> dict[str, str]:
-    """Return the identity of a machine whose files lie in `place`."""
-    text = IDENTITY
+def identity(place: Path, engine: str = "false") -> dict[str, str]:
+    """Return the identity of a machine whose files lie in `place`; `engine` stands for docker."""
+    text = IDENTITY.replace("docker info", engine)
     for folder in ("/etc/", "/var/"):
         text = text.replace(folder, f"{place}{folder}")
 
@@ -109,3 +109,7 @@ def test_an_identity_is_told_by_its_parts_whichever_is_lacking(
         "hostname": os.uname().nodename,
         **{name: "" if name == lacking else seen for name, (_, _, seen) in FOUND.items()},
     }
+
+
+def test_an_engine_that_runs_says_its_id_wherever_its_data_lies(tmp_path: Path) -> None:
+    assert identity(tmp_path, 'sh -c "echo dd-ee"')["engine_id"] == "dd-ee"
