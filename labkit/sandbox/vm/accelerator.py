@@ -47,6 +47,12 @@ def remembered() -> Verdict | None:
     return verdict if verdict.box == box_key() else None
 
 
+def again() -> str:
+    """Return how to have it tried again, "" where nothing was written down."""
+    written = place.images() / _REMEMBERED
+    return f"; to have it tried again, remove {written}" if written.exists() else ""
+
+
 def remember(accelerator: str, reason: str) -> Verdict:
     """Write down what was found out."""
     verdict = Verdict(box_key(), accelerator, reason)

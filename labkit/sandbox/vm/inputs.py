@@ -14,7 +14,7 @@ from labkit.sandbox.upload import Registry
 from labkit.sandbox.vm.place import Sandbox
 from labkit.sandbox.vm.wiring import BOX, LOOPBACK
 
-# What the swarm chapter runs, beside the to-do app: emulated machines carry no more than that.
+# What the swarm chapter's stack runs, beside the to-do app: emulated machines carry no more.
 SWARM_IMAGES = ("hello-world", "nginx", "mongo", "registry")
 
 # As the swarm chapter's stack names it.

@@ -100,6 +100,11 @@ def _settle(
     """Return what the machines are made of, written down; what there is already stays."""
     if there and _state_of(there).exists():
         sandbox = replace(there, machines=tuple(planned))
+    elif there and any(machine.born for machine in place.machines(there)):
+        raise BadInput(
+            f"What the sandbox's disks build upon is gone: {_state_of(there).parent}.",
+            hint="Run `labkit sandbox down` first: another image below them would damage them.",
+        )
     else:
         base = image.ensure_image(there.release if there else release, tell)
         state, made_of = warm.ensure_warm(base, tell)

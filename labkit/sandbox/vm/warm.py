@@ -69,7 +69,7 @@ def ensure_warm(image: Path, tell: Tell) -> tuple[Path, Hardware]:
                 accelerator.remember(KVM, "a machine booted")
                 return made, hardware(KVM)
         if known.accelerator == EMULATION:
-            tell(f"machines are emulated in software: {known.reason}")
+            tell(f"machines are emulated in software: {known.reason}{accelerator.again()}")
         return _ensure(image, hardware(known.accelerator), tell), hardware(known.accelerator)
 
 
@@ -172,6 +172,13 @@ def save(folder: Path) -> None:
     Raises:
         ControllerError: It was refused, or took too long.
     """
+    try:
+        _save(folder)
+    except OSError as error:
+        raise ControllerError(f"a machine's state could not be saved: {error}") from error
+
+
+def _save(folder: Path) -> None:
     with Agent(folder, seconds=_SECONDS_TO_SAVE) as agent:
         agent.run("/bin/sh", "-c", _PREPARE)
     with Monitor(folder, seconds=_SECONDS_TO_SAVE) as monitor:
