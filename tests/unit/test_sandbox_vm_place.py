@@ -134,6 +134,18 @@ def test_machines_that_are_there_are_not_made_fewer_nor_others(
     assert place.read(sandbox.name) == sandbox
 
 
+def test_disks_get_no_other_image_below_them(sandbox: Sandbox, tmp_path: Path) -> None:
+    place.write(sandbox)
+    machine = place.machines(sandbox)[1]
+    machine.folder.mkdir(parents=True)
+    machine.mark_born()
+
+    with pytest.raises(BadInput, match=r"disks build upon is gone: .*warm-0a503fcf") as refused:
+        backends.up(tmp_path / "class", seats=1, machines_per_seat=2, tell=told_nothing)
+
+    assert "sandbox down" in str(refused.value.hint)
+
+
 def test_a_sandbox_stays_of_the_kind_that_it_is(sandbox: Sandbox, tmp_path: Path) -> None:
     place.write(replace(sandbox, name=plan.sandbox_id(tmp_path / "virtual")))
     classfolder.write_class(tmp_path / "containers", [])

@@ -35,6 +35,7 @@ def up(
     there = place.read(name)
     if there:
         _refuse_other(there, planned, release)
+        _refuse_torn(there)
     image.require_tools(image.RUNNING)
     found = box.look()
     sandbox = _settle(name, there, planned, release or apt.RELEASE, tell)
@@ -94,17 +95,21 @@ def _refuse_other(there: Sandbox, planned: list[plan.PlannedMachine], release: s
         )
 
 
+def _refuse_torn(there: Sandbox) -> None:
+    made = any(machine.born for machine in place.machines(there))
+    if made and not (state := _state_of(there)).exists():
+        raise BadInput(
+            f"What the sandbox's disks build upon is gone: {state.parent}.",
+            hint="Run `labkit sandbox down` first: another image below them would damage them.",
+        )
+
+
 def _settle(
     name: str, there: Sandbox | None, planned: list[plan.PlannedMachine], release: str, tell: Tell
 ) -> Sandbox:
     """Return what the machines are made of, written down; what there is already stays."""
     if there and _state_of(there).exists():
         sandbox = replace(there, machines=tuple(planned))
-    elif there and any(machine.born for machine in place.machines(there)):
-        raise BadInput(
-            f"What the sandbox's disks build upon is gone: {_state_of(there).parent}.",
-            hint="Run `labkit sandbox down` first: another image below them would damage them.",
-        )
     else:
         base = image.ensure_image(there.release if there else release, tell)
         state, made_of = warm.ensure_warm(base, tell)
