@@ -64,6 +64,16 @@ def test_nginx_is_started_with_options_that_one_of_ubuntu_22_04_has() -> None:
     assert " -e " not in start
 
 
+@pytest.mark.parametrize(
+    "newer",
+    # What nginx's CHANGES tell of 1.19.1, 1.19.3 and 1.19.4.
+    ["min_free=", "proxy_cookie_flags", "ssl_reject_handshake"],
+)
+def test_nginx_is_told_nothing_that_one_of_ubuntu_22_04_does_not_know(newer: str) -> None:
+    for template in ("nginx.conf.j2", "npm.conf.j2", "packages.conf.j2"):
+        assert newer not in rendered(template)
+
+
 def test_modules_are_said_to_lie_at_the_depot_whoever_names_them() -> None:
     assert rendered("npm.conf.j2").count("sub_filter ") == 1
     mirror = rendered("npm.conf.j2", __depot_npm="https://mirror.example/npm")
