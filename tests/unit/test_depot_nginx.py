@@ -322,3 +322,21 @@ def test_what_a_registry_refuses_is_asked_for_again(folder: Path) -> None:
             pages[layer] = (200, {}, "layer")
 
             assert one.ask(layer, hub=True) == (200, "layer")
+
+
+def test_what_a_name_stands_for_is_asked_anew_also_where_it_lies_elsewhere(folder: Path) -> None:
+    pages: Pages = {f"/{name}": (200, {}, name) for name in "ab"}
+    with archive(pages) as store:
+        there = f"http://store.example:{store.server_port}"
+        named = {
+            f"/v2/library/{name}/manifests/latest": (307, {"Location": f"{there}/{name}"}, "")
+            for name in "ab"
+        }
+        with archive(named) as hub:
+            one = Nginx(folder, __depot_hub=f"http://hub.example:{hub.server_port}")
+            with one.running():
+                answers = [one.ask(path, hub=True) for path in named]
+                pages["/a"] = (200, {}, "new")
+
+                assert answers == [(200, "a"), (200, "b")]
+                assert one.ask(next(iter(named)), hub=True) == (200, "new")
