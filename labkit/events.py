@@ -10,6 +10,8 @@ from typing import Any
 ANSWER_LINES = 12
 # How a check's detail begins that the instructor should hear although nothing is wrong.
 NOTE = "note: "
+# In a check's note: nothing is wrong, but running the roles once more would do the machine good.
+AGAIN = "provision again"
 
 
 class Kind(StrEnum):

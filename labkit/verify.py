@@ -9,7 +9,7 @@ from typing import Any, Self
 from labkit.authority import read_authority
 from labkit.classroom import Class, Machine, Request, read_class
 from labkit.display import Show
-from labkit.events import NOTE, Event, Kind, Reason
+from labkit.events import AGAIN, NOTE, Event, Kind, Reason
 from labkit.hold import hold
 from labkit.lock import locked_digests
 from labkit.logins import needs_password, read_passwords
@@ -221,7 +221,7 @@ class Checks:
             return
         machine, held = said.machine, self._trials.get(said.machine)
         its = held if held is not None else [one for one in self.results if one.machine == machine]
-        if held and (broken := [one.promise for one in held if one.outcome == "failed"]):
+        if held and (broken := [one.promise for one in held if _wants_roles(one)]):
             self._drifted(machine, broken)
             return
         self._ended[machine] = said
@@ -250,6 +250,10 @@ class Checks:
         self._run.put(Event(Kind.NOTE, machine, "checked", CHECKS, data=identity))
         its = [one for one in self.results if one.machine == machine]
         self.then(machine, all(one.outcome in {"passed", "skipped"} for one in its))
+
+
+def _wants_roles(result: CheckResult) -> bool:
+    return result.outcome == "failed" or AGAIN in result.detail
 
 
 def read_result(result: CheckResult) -> Event:

@@ -10,6 +10,7 @@ from testinfra.host import Host
 
 from labkit.checks.machine import Machine
 from labkit.checks.promise import Note, promise
+from labkit.events import AGAIN
 
 DETECTOR = "/usr/local/lib/labkit-apt-proxy"
 SETTINGS = "/etc/apt/apt.conf.d/95labkit-depot"
@@ -23,7 +24,7 @@ KNOCK = (
 )
 ANYWHERE = "http://archive.example/"
 # It may have been silent for a moment while the machine was provisioned, which was no fault of it.
-AGAIN = "provision again, and it is used"
+BACK = f"{AGAIN}, and it is used"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def test_the_engine_asks_the_depot_first(host: Host, answering: Depot, note: Not
     mirrors = [one.rstrip("/") for one in json.loads(seen.stdout or "null") or []]
     if mirrors[:1] != [answering.url]:
         first = seen.stderr.strip() or ", ".join(mirrors) or "no mirror"
-        note(f"its engine does not ask the depot {answering.url} first ({first}): {AGAIN}")
+        note(f"its engine does not ask the depot {answering.url} first ({first}): {BACK}")
 
 
 def test_apt_goes_through_the_depot_while_it_answers(
@@ -84,7 +85,7 @@ def test_apt_goes_through_the_depot_while_it_answers(
     asked = host.run(f"apt-config dump Acquire::http::Proxy-Auto-Detect; {DETECTOR} {ANYWHERE}")
     named, _, answer = asked.stdout.strip().rpartition("\n")
     if depot.answers and (DETECTOR not in named or answer != depot.proxy):
-        note(f"apt does not go through the depot {depot.url} ({answer or 'no answer'}): {AGAIN}")
+        note(f"apt does not go through the depot {depot.url} ({answer or 'no answer'}): {BACK}")
 
     promise(
         depot.answers or answer != depot.proxy,
@@ -102,7 +103,7 @@ def test_npm_asks_the_depot_in_the_apps(host: Host, answering: Depot, note: Note
         pytest.skip("no app has modules of npm")
     found = host.run(f"cd {PRISTINE} && grep -lxF {line} {shlex.join(folders)}").stdout.split()
     if without := [file for file in folders if file not in found]:
-        note(f"npm does not ask the depot {answering.url} by {', '.join(without)}: {AGAIN}")
+        note(f"npm does not ask the depot {answering.url} by {', '.join(without)}: {BACK}")
 
 
 def test_nothing_points_to_a_depot_that_the_class_does_not_have(

@@ -10,7 +10,7 @@ import pytest
 
 from labkit import provision, verify
 from labkit.classroom import Class, Depot, Machine
-from labkit.events import Event, Kind
+from labkit.events import AGAIN, NOTE, Event, Kind
 from labkit.lock import Locked, write_lock
 from labkit.provision import Options, Roles
 from labkit.record import Record
@@ -114,6 +114,16 @@ def test_a_machine_that_drifted_is_told_once_with_the_promises(checks: Checks) -
     assert event.notes == ("not as it was left: it runs",)
     assert not event.reasons, "its roles may mend it"
     assert checks.results == []
+
+
+def test_a_note_that_roles_would_do_something_about_has_them_run(checks: Checks) -> None:
+    noted = replace(result("the depot is asked", "passed"), detail=f"{NOTE}no: {AGAIN}")
+    for said in (replace(result("it runs", "passed"), detail=f"{NOTE}slow"), noted):
+        checks._tell(said)  # noqa: SLF001
+    checks._tell(Finished("vm1", 1.0))  # noqa: SLF001
+
+    [event] = [one for one in checks._run.events if one.step == DRIFTED]  # noqa: SLF001
+    assert event.notes == ("not as it was left: the depot is asked",)
 
 
 def test_a_machine_out_of_reach_has_no_roles_to_run(checks: Checks) -> None:

@@ -150,6 +150,7 @@ def test_a_depot_that_does_not_answer_is_a_note(ready: Room) -> None:
 
     assert back.states == {ONE: "ready"}, back.explain()
     assert "does not answer" not in json.dumps(back.verdicts[ONE]["notes"])
+    assert ":5080" in ready.as_root(ONE, "docker info --format {{.RegistryConfig.Mirrors}}")
 
 
 @pytest.fixture(scope="module")
@@ -173,10 +174,9 @@ def test_an_image_that_was_not_seeded_comes_from_elsewhere_if_the_upstream_fails
 ) -> None:
     kept, through = "/var/lib/labkit-depot", "labkit-depot-through"
     answers = "curl -sSf --retry 9 --retry-connrefused --retry-delay 1 http://127.0.0.1:5082/v2/"
-    ready.as_root(
-        "depot",
-        f"systemctl stop {through}; rm -rf {kept}/through/* {kept}/packages/passing/*; systemctl start {through} && {answers}",
-    )
+    emptied = f"rm -rf {kept}/through/* {kept}/passing/*"
+    again = f"systemctl stop {through}; {emptied}; systemctl start {through} && {answers}"
+    ready.as_root("depot", again)
     failing.asked.clear()
     failing.faults = {asked: [fault] * 99}
     image = UNSEEDED.removeprefix("library/")
