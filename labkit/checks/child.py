@@ -103,14 +103,18 @@ def _run_pytest(subject: Subject, tell: Tell) -> dict[str, str]:
     return identity
 
 
+# From where its data lies, whether it runs or not; engines before 23 have no such file.
+ENGINE_ID = (
+    "root=$(timeout 5 docker info --format '{{.DockerRootDir}}'); "
+    "cat ${root:-/var/lib/docker}/engine-id || timeout 5 docker info --format '{{.ID}}'"
+)
 # One line each, also of a file that is missing, or, as the engine's, has no line's end.
 IDENTITY = "; ".join(
     f'echo "$({ask} 2>/dev/null)"'
     for ask in (
         "hostname",
         "cat /etc/machine-id",
-        # Wherever its data lies; the file is what one that does not run began with.
-        "timeout 5 docker info --format '{{.ID}}' | grep . || cat /var/lib/docker/engine-id",
+        ENGINE_ID,
         "cut -d ' ' -f 2 /etc/ssh/ssh_host_ed25519_key.pub",
     )
 )

@@ -111,5 +111,11 @@ def test_an_identity_is_told_by_its_parts_whichever_is_lacking(
     }
 
 
-def test_an_engine_that_runs_says_its_id_wherever_its_data_lies(tmp_path: Path) -> None:
+def test_an_engines_id_is_found_wherever_its_data_lies(tmp_path: Path) -> None:
+    (tmp_path / "engine-id").write_text("bb-cc")
+
+    assert identity(tmp_path, f"sh -c 'echo {tmp_path}'")["engine_id"] == "bb-cc"
+
+
+def test_an_older_engine_says_its_id_itself(tmp_path: Path) -> None:
     assert identity(tmp_path, 'sh -c "echo dd-ee"')["engine_id"] == "dd-ee"
