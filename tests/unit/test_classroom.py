@@ -114,7 +114,7 @@ def test_without_a_group_machines_every_host_outside_depot_is_one(write: Write, 
 NATTED = """[machines]
 vm1 ansible_host=127.0.0.1 ansible_port=2201 seat=a seat_address=10.0.0.11
 vm2 ansible_host=127.0.0.1 ansible_port=2202 seat=a seat_address='10.0.0.{{ octet }}' octet=12
-vm3 ansible_host=192.0.2.13 seat=a
+vm3 ansible_host=192.0.2.13 seat=a swarm_node_advertise_address=''
 vm4 ansible_host=192.0.2.14 seat=a swarm_node_advertise_address=10.0.0.14
 """
 PLAIN = """
