@@ -18,7 +18,7 @@ PATIENCE = 60
 class PatientSocket(socket.socket):
     """One whose silence is borne, its timeout over and over, while `bears` says so."""
 
-    bears: Callable[[int], bool] = staticmethod(lambda _: False)
+    bears: Callable[[int], bool]
 
     def recv_into(self, *words: Any) -> int:
         """Receive; `bears` is asked with the number of timeouts so far."""
