@@ -1,10 +1,12 @@
 """The command line: what an instructor types, and the only place that makes exit codes."""
 
+import atexit
 import codecs
 import errno
 import io
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -14,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from getpass import getpass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -42,33 +44,46 @@ def main() -> None:
     try:
         code = labkit.main(standalone_mode=False) or OK
         sys.stdout.flush()
-        sys.exit(code)
+        _leave(code)
     except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
+        _leave(done.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        sys.exit(BAD_INPUT)
+        _leave(BAD_INPUT)
     except click.UsageError as error:
         known = error.ctx.command_path if error.ctx else "labkit"
         message = " ".join(error.format_message().split())
         _tell(BadInput(message, f"{known} --help shows how it is used"))
-        sys.exit(BAD_INPUT)
+        _leave(BAD_INPUT)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
-        sys.exit(INTERRUPTED)
+        _leave(INTERRUPTED)
     except BrokenPipeError:
         # Whoever read our output has read enough; Python must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(NOT_READY)
+        _leave(NOT_READY)
     except LabkitError as error:
         _tell(error)
-        sys.exit(_code(error))
+        _leave(_code(error))
     except Exception as error:  # noqa: BLE001 - what nobody foresaw becomes a log, not a traceback
         if isinstance(error, OSError) and error.errno in FULL:
             _tell(LabkitError(str(error), "make room on this controller, then run again"))
-            sys.exit(CANNOT)
+            _leave(CANNOT)
         _tell(LabkitError(f"this is a bug in labkit; the log is {_log()}", "attach it to an issue"))
-        sys.exit(BUG)
+        _leave(BUG)
+
+
+def _leave(code: int) -> NoReturn:
+    """
+    End with this code, also when a signal comes now: all is said, and nothing is left to stop.
+
+    While threads are awaited, it ends at once; while Python takes itself down, it is too late for
+    a handler, and the default one would put the signal in the code's place.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(code))
+        atexit.register(signal.signal, number, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def _ready_the_streams() -> None:

@@ -181,6 +181,30 @@ cli.main()
     assert said.stderr == ("interrupted\n" if code == 130 else "labkit: a\n  → b\n")
 
 
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("leaving", ["its threads are awaited", "its modules are taken down"])
+def test_a_signal_while_labkit_leaves_changes_no_exit_code(leaving: str, number: str) -> None:
+    # What was stopped has said so; a second Ctrl-C may come as late as this.
+    trap = f"""
+import os, signal, threading
+from labkit import cli, errors
+def fail(**_): raise errors.LabkitError('a', 'b')
+def hit(kill=os.kill, me=os.getpid(), number=signal.{number}): kill(me, number)
+class Late:
+    def __del__(self, hit=hit): hit()
+def after_main():
+    threading.main_thread().join()
+    hit()
+if {leaving.startswith("its modules")}: late = Late()
+else: threading.Thread(target=after_main).start()
+cli.labkit.main = fail
+cli.main()
+"""
+    said = subprocess.run([sys.executable, "-c", trap], capture_output=True, text=True, check=False)
+
+    assert (said.returncode, said.stderr) == (1, "labkit: a\n  → b\n")
+
+
 def complete(labkit: Labkit, line: str) -> list[str]:
     """Return what the shell would offer at the end of a line."""
     words = line.split(" ")
