@@ -122,6 +122,9 @@ def test_a_depot_whose_service_cannot_start_is_not_ready(serving: Room) -> None:
 
     assert answer.code == 1
     assert answer.states == {"depot": "not ready"}
+    # It tries again and again; what a configuration is tested with stays there all the time.
+    left = serving.as_root("depot", "systemctl stop labkit-depot-nginx; ls /run/labkit-depot")
+    assert {"listen-3142.conf", "listen-5080.conf", "resolver.conf"} <= set(left.split())
     assert depot(serving, "up").code == 0
 
 
