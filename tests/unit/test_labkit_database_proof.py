@@ -69,6 +69,24 @@ def test_a_container_of_that_image_which_runs_already_is_left_alone(
     assert "run --detach --pull=never" in (tmp_path / "asked").read_text()
 
 
+@pytest.mark.parametrize(("image", "runs"), [("sha256:1", 1), ("sha256:2", 2)])
+def test_a_container_that_a_run_cut_off_starts_meanwhile_is_taken_over_or_replaced(
+    docker: Says, tmp_path: Path, image: str, runs: int
+) -> None:
+    taken = 'Conflict. The container name "/labkit-database-proof" is already in use by container'
+    docker(
+        f"""case $1 in
+inspect) grep -q ^run {tmp_path}/asked && echo '{state()}' ;;
+run) [ $(grep -c ^run {tmp_path}/asked) = 2 ] || {{ echo '{taken}' >&2; exit 125; }} ;;
+esac"""
+    )
+
+    proof.start("mongo:7.0", image)
+
+    asked = (tmp_path / "asked").read_text().split("\n")
+    assert len([line for line in asked if line.startswith("run")]) == runs
+
+
 def test_a_container_whose_database_fails_is_removed(docker: Says, tmp_path: Path) -> None:
     docker(inspecting(state(running=False, code=132)))
     with pytest.raises(proof.Broken):

@@ -42,6 +42,7 @@ RECORD = "/var/lib/labkit/database.json"
 NAME = "labkit-database-proof"
 LABEL = "labkit.check=images"
 PORT = 27017
+TAKEN = "is already in use by container"
 ANSWER_SECONDS = 10
 LAST_LINES = 5
 LOOK = (
@@ -128,16 +129,30 @@ def watch(seconds: int) -> None:
         time.sleep(min(1.0, seconds - age))
 
 
-def start(image: str, identity: str) -> None:
-    """Start the container, unless it runs already."""
+def runs(identity: str) -> bool:
+    """Tell whether the container runs, with this image."""
     try:
         running, _, _, running_image, _ = state()
     except Broken:
-        running = False
-    if running and running_image == identity:
+        return False
+    return running and running_image == identity
+
+
+def start(image: str, identity: str) -> None:
+    """Start the container, unless it runs already."""
+    words = ("run", "--detach", "--pull=never", f"--name={NAME}", f"--label={LABEL}", image)
+    if runs(identity):
         return
     remove()
-    docker("run", "--detach", "--pull=never", f"--name={NAME}", f"--label={LABEL}", image)
+    try:
+        docker(*words)
+    except Broken as why:
+        # The module of a run that was cut off may still be at it, a moment ahead of this one.
+        if TAKEN not in str(why):
+            raise
+        if not runs(identity):
+            remove()
+            docker(*words)
 
 
 def prove(params: dict[str, Any], identity: str) -> None:
