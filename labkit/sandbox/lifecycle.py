@@ -121,11 +121,14 @@ def down(directory: Path, tell: Tell) -> None:
     if registry.stop_registry(sandbox):
         tell("stopped the registry")
     client = engine.connect()
-    present = machines.find(client, sandbox)
-    machines.remove(present)
+    removed = 0
+    # Asked again: the engine may still be at what an `up` wanted that was killed.
+    while present := machines.find(client, sandbox):
+        machines.remove(present)
+        removed += len(present)
     network.remove_network(client, sandbox)
     classfolder.remove(directory)
-    tell(f"removed the machines ({len(present)}), their network and their class")
+    tell(f"removed the machines ({removed}), their network and their class")
 
 
 def _refuse_to_shrink(present: list[machines.Found], planned: list[plan.PlannedMachine]) -> None:
