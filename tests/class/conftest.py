@@ -76,15 +76,16 @@ class Running:
             start_new_session=True,
         )
 
-    def await_event(self, machine: str, part: str = "") -> None:
-        """Return when the machine is at a role."""
+    def await_event(self, machine: str, part: str = "", kind: str = "") -> None:
+        """Return when the machine is at a role, or at an event of a kind."""
         assert self._process.stdout
         for line in self._process.stdout:
             self._lines.append(line)
             event = json.loads(line)
-            if event["machine"] == machine and event.get("part", "") == part:
+            met = event.get("kind", "") == kind if kind else event.get("part", "") == part
+            if event["machine"] == machine and met:
                 return
-        raise AssertionError(f"{machine} never came to {part}: {self.finish().explain()}")
+        raise AssertionError(f"{machine} never came to {part or kind}: {self.finish().explain()}")
 
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)

@@ -242,7 +242,7 @@ $ server=$(docker network inspect bridge --format '{{(index .IPAM.Config 0).Gate
 $ docker run --rm --dns $server --dns-option timeout:1 ubuntu getent hosts db.test
 192.0.2.1 ...
 ```""",
-    "_07-limit": """<!-- rehearse: limit=3 -->
+    "_07-limit": """<!-- rehearse: limit=15 -->
 ```console
 $ while test -e /tmp/slow; do sleep 0.2; done
 $ true
@@ -296,7 +296,7 @@ FAULTS = (
         "df -h",
     ),
     Fault(VM1, "systemctl stop names", "true", "06", 2, "exit 2 instead of 0"),
-    Fault(VM2, "touch /tmp/slow", "rm -f /tmp/slow", "07", 1, "no end within 3 s", "top"),
+    Fault(VM2, "touch /tmp/slow", "rm -f /tmp/slow", "07", 1, "no end within 15 s", "top"),
 )
 
 

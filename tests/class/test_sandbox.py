@@ -30,10 +30,11 @@ def down(directory: Path) -> None:
     assert gone.code == 0, gone.stderr
 
 
-def alive(process: Path) -> bool:
-    """Tell a process from one that only waits for its parent to take notice of its end."""
+def is_registry(process: Path) -> bool:
+    """Tell a registry that runs from one that only waits for its parent to take notice of its end."""
     try:
-        return (process / "cwd").resolve(strict=True).is_dir()
+        alive = (process / "cwd").resolve(strict=True).is_dir()
+        return alive and (process / "comm").read_text().strip() == "docker-registry"
     except OSError:
         return False
 
@@ -46,11 +47,7 @@ def inventory_of_the_box() -> dict[str, set[str]]:
         "networks": set(docker("network", "ls", "--quiet").split()),
         "volumes": set(docker("volume", "ls", "--quiet").split()),
         "folders": {str(path) for path in home.rglob("registry.pid")},
-        "registries": {
-            path.parent.name
-            for path in Path("/proc").glob("[0-9]*/comm")
-            if alive(path.parent) and path.read_text().strip() == "docker-registry"
-        },
+        "registries": {one.name for one in Path("/proc").glob("[0-9]*") if is_registry(one)},
     }
 
 

@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -276,13 +276,20 @@ def test_what_is_kept_of_elsewhere_is_answered_when_nobody_answers(nginx: Nginx)
 def test_its_log_is_put_away_when_it_is_large_and_goes_on(nginx: Nginx) -> None:
     log = nginx.folder / "log" / "access.jsonl"
 
+    def until(written: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 10
+        while not written() and time.monotonic() < deadline:
+            time.sleep(0.05)
+
     def logged(name: str) -> list[str]:
         nginx.ask(f"/v2/{name}")
-        time.sleep(0.2)
+        until(lambda: name in log.read_text())
         return [json.loads(line)["path"] for line in log.read_text().splitlines()]
 
     assert logged("first") == ["/v2/first"]
     subprocess.run(["sh", nginx.folder / "log.sh"], check=True)
+    # Its workers open the new file a moment after the one who makes it.
+    until(log.exists)
     time.sleep(0.2)
 
     assert logged("second") == ["/v2/second"]

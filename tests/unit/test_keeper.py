@@ -4,6 +4,8 @@ import os
 import pwd
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -208,6 +210,17 @@ def test_a_service_is_nobody_at_work() -> None:
     assert service.pid not in found
 
 
+def running(line: str) -> bool:
+    """Tell whether some process has these words as its command line."""
+    words = line.replace(" ", "\0").encode() + b"\0"
+    for one in Path("/proc").glob("[0-9]*/cmdline"):
+        # It may end between the two.
+        with suppress(OSError):
+            if one.read_bytes() == words:
+                return True
+    return False
+
+
 def test_a_rehearsals_own_leftovers_are_ended_with_all_that_runs_in_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -223,9 +236,13 @@ def test_a_rehearsals_own_leftovers_are_ended_with_all_that_runs_in_them(
     ) as left:
         assert left.stdout
         left.stdout.readline()
+        assert running("sleep 62")
+        assert running("sleep 63")
         people.end_own_sessions(pwd.getpwuid(os.getuid()).pw_name)
         assert left.wait(5) != 0
 
-    words = [one.read_bytes() for one in Path("/proc").glob("[0-9]*/cmdline")]
-    assert b"sleep\x0062\0" not in words
-    assert b"sleep\x0063\0" not in words
+    # What was killed is gone a moment later.
+    deadline = time.monotonic() + 10
+    while running("sleep 62") or running("sleep 63"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.machines
 ONE = MACHINES[0]
 # The sandbox's registry has it, the class's list has not.
 UNSEEDED = "library/registry:3.1.2"
+LOG = "/var/lib/labkit-depot/log/access.jsonl"
 
 
 def test_a_cold_class_becomes_ready_without_its_upstream(ready: Room) -> None:
@@ -47,8 +48,7 @@ def test_what_attendees_fetch_and_build_works_without_the_upstream(ready: Room) 
 
 def blobs(room: Room) -> int:
     """Return how many blobs the depot was asked for so far."""
-    count = "grep -c /blobs/ /var/lib/labkit-depot/log/access.jsonl || true"
-    return int(room.as_root("depot", count))
+    return int(room.as_root("depot", f"grep -c /blobs/ {LOG} || true"))
 
 
 def test_a_second_run_changes_nothing_and_asks_the_depot_for_no_blob(ready: Room) -> None:
@@ -101,15 +101,21 @@ def test_dockers_packages_come_through_the_depot(
     ready.as_root(name, f"cd /tmp && {cached} && rm -f docker-ce_*")
 
 
+def die_at_the_next_manifest(room: Room) -> None:
+    """Have the depot's service killed as soon as it has told what an image consists of."""
+    lines = int(room.as_root("depot", f"wc -l < {LOG}"))
+    asked = f"tail -n +{lines + 1} {LOG} | grep -q /manifests/"
+    dies = "systemctl kill -s KILL labkit-depot-nginx; systemctl stop labkit-depot-nginx"
+    room.as_root("depot", f"systemd-run -q sh -c 'until {asked}; do sleep 0.05; done; {dies}'")
+
+
 def test_a_depot_that_stops_while_images_are_pulled_is_left_and_told(ready: Room) -> None:
     ready.as_root(ONE, "docker image prune -af && docker builder prune -af")
     # Elsewhere than in the depot there is none of the other registry's.
     images = json.dumps({"images_pull": [{"reference": name} for name in IMAGES]})
-    running = ready.running("provision", "--full", "--limit", ONE, "-e", images)
-    running.await_event(ONE, "images")
-    ready.as_root("depot", "systemctl stop labkit-depot-nginx")
+    die_at_the_next_manifest(ready)
     try:
-        answer = running.finish()
+        answer = ready.labkit("provision", "--full", "--limit", ONE, "-e", images)
     finally:
         ready.as_root("depot", "systemctl start labkit-depot-nginx")
 
