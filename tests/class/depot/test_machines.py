@@ -106,7 +106,8 @@ def die_at_the_next_manifest(room: Room) -> None:
     lines = int(room.as_root("depot", f"wc -l < {LOG}"))
     asked = f"tail -n +{lines + 1} {LOG} | grep -q /manifests/"
     dies = "systemctl kill -s KILL labkit-depot-nginx; systemctl stop labkit-depot-nginx"
-    room.as_root("depot", f"systemd-run -q sh -c 'until {asked}; do sleep 0.05; done; {dies}'")
+    program = f"until {asked}; do sleep 0.05; done; {dies}"
+    room.as_root("depot", f'systemd-run -q sh -c "{program}"')
 
 
 def test_a_depot_that_stops_while_images_are_pulled_is_left_and_told(ready: Room) -> None:
