@@ -1,6 +1,8 @@
 """Which images are pulled, and what is told when they are not."""
 
+import json
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -54,6 +56,29 @@ def test_the_registrys_own_answer_is_told() -> None:
 
     with pytest.raises(pulls.PullError, match="toomanyrequests: slow down"):
         pulls.read_progress(lines)
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_a_pull_from_a_mirror_that_died_is_given_up_at_its_first_retry(*, gone: bool) -> None:
+    asked: list[str] = []
+    told = ["Pulling fs layer", "Downloading", "Retrying in 5 seconds", "Retrying in 4 seconds"]
+
+    def lines() -> Iterator[bytes]:
+        for status in told:
+            asked.append(status)
+            yield json.dumps({"status": status, "id": "0c2a0f"}).encode()
+
+    def look() -> bool:
+        assert asked[-1].startswith("Retrying")
+        return gone
+
+    if gone:
+        with pytest.raises(pulls.PullError, match="the depot is gone"):
+            pulls.read_progress(lines(), look)
+    else:
+        pulls.read_progress(lines(), look)
+
+    assert asked == told[: 3 if gone else 4]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import http.client
 import json
 import re
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -24,6 +25,8 @@ FINAL = re.compile(
 )
 ABSENT = re.compile(r"not found|manifest unknown", re.IGNORECASE)
 FULL = re.compile(r"no space left", re.IGNORECASE)
+# https://github.com/moby/moby/blob/v28.2.2/distribution/xfer/download.go
+RETRYING = "Retrying in "
 HUB = {"docker.io", "index.docker.io"}
 
 Image = dict[str, Any]
@@ -66,17 +69,22 @@ def digests(image: Image | None, repository: str) -> list[str]:
     return [digest for name, _, digest in known if short(name) == short(repository)]
 
 
-def read_progress(lines: Iterable[bytes]) -> None:
+def read_progress(lines: Iterable[bytes], gone: Callable[[], bool] = lambda: False) -> None:
     """
     Follow a pull to its end.
 
+    `gone` is asked where a layer did not come whole: of a mirror that died meanwhile the engine
+    would want each layer again and again, for a minute.
+
     Raises:
-        PullError: The engine told of an error.
+        PullError: The engine told of an error, or the mirror is gone.
     """
     for line in lines:
         event = json.loads(line)
         if "error" in event:
             raise PullError(event["error"])
+        if str(event.get("status", "")).startswith(RETRYING) and gone():
+            raise PullError("the depot is gone")
 
 
 class Engine:
@@ -99,13 +107,17 @@ class Engine:
 
     def ask(self, method: str, path: str) -> tuple[int, Any]:
         """Return status and answer; the answer of a pull is read to its end."""
+        directly = self.left
         connection = EngineConnection("localhost", timeout=self.patience)
         connection.bears = self.bears
-        connection.request(method, path, headers={"Content-Length": "0"})
-        answer = connection.getresponse()
-        if path.startswith("/images/create") and answer.status == http.client.OK:
-            return answer.status, read_progress(answer)  # type: ignore[func-returns-value]
-        body = answer.read()
+        # A pull of which nobody reads the end any more is given up by the engine.
+        with closing(connection):
+            connection.request(method, path, headers={"Content-Length": "0"})
+            answer = connection.getresponse()
+            if path.startswith("/images/create") and answer.status == http.client.OK:
+                read_progress(answer, lambda: not directly and self._has_left())
+                return answer.status, None
+            body = answer.read()
         return answer.status, json.loads(body) if body else None
 
     def shelf(self) -> Shelf:
