@@ -16,6 +16,7 @@ pytestmark = pytest.mark.machines
 ONE = MACHINES[0]
 # The sandbox's registry has it, the class's list has not.
 UNSEEDED = "library/registry:3.1.2"
+MIRRORS = "docker info --format {{.RegistryConfig.Mirrors}}"
 LOG = "/var/lib/labkit-depot/log/access.jsonl"
 
 
@@ -69,7 +70,7 @@ def test_other_mirrors_do_not_stop_what_an_attendee_runs(ready: Room) -> None:
     before = ready.as_root(ONE, started)
     tags = ("--limit", ONE, "--tags", "docker_engine")
     without = ready.labkit("provision", *tags, "--no-verify", "-e", "preflight_depot=")
-    mirrors = ready.as_root(ONE, "docker info --format {{.RegistryConfig.Mirrors}}")
+    mirrors = ready.as_root(ONE, MIRRORS)
     back = ready.labkit("provision", *tags)
 
     assert (without.code, back.code) == (0, 0), without.explain() + back.explain()
@@ -121,7 +122,11 @@ def test_a_depot_that_stops_while_images_are_pulled_is_left_and_told(ready: Room
         ready.as_root("depot", "systemctl start labkit-depot-nginx")
 
     assert answer.states == {ONE: "ready"}, answer.explain()
-    assert "stopped answering" in json.dumps(answer.verdicts[ONE]["notes"])
+    assert "stopped answering while images were pulled" in json.dumps(answer.verdicts[ONE]["notes"])
+    assert ":5080" not in ready.as_root(ONE, MIRRORS)
+    back = ready.labkit("provision", "--limit", ONE)
+    assert back.states == {ONE: "ready"}, back.explain()
+    assert ":5080" in ready.as_root(ONE, MIRRORS)
 
 
 def test_a_blob_altered_in_the_depot_is_refused_by_its_digest(ready: Room) -> None:
@@ -157,7 +162,7 @@ def test_a_depot_that_does_not_answer_is_a_note(ready: Room) -> None:
 
     assert back.states == {ONE: "ready"}, back.explain()
     assert "does not answer" not in json.dumps(back.verdicts[ONE]["notes"])
-    assert ":5080" in ready.as_root(ONE, "docker info --format {{.RegistryConfig.Mirrors}}")
+    assert ":5080" in ready.as_root(ONE, MIRRORS)
 
 
 @pytest.fixture(scope="module")
