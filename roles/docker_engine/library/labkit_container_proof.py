@@ -9,6 +9,7 @@ import secrets
 import shutil
 import subprocess
 import tarfile
+import time
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -18,6 +19,7 @@ short_description: Run a container made of a program of this machine
 description:
   - Imports C(echo) and the libraries it needs as an image, runs it with a word that
     nobody could guess, and removes image and container. Nothing else is touched.
+  - A container that the engine could not start is tried once more, and the first answer is a note.
 author: [labkit]
 """
 EXAMPLES = r"""
@@ -26,10 +28,14 @@ EXAMPLES = r"""
 """
 RETURN = r"""
 said: {description: What the container printed., type: str, returned: success}
+notes: {description: What the instructor should know., type: list, returned: success}
 """
 
 LABEL = "labkit.check"
 TIMEOUT_SECONDS = 60
+# The client's exit code where it is not the program that failed, but the engine.
+NOT_STARTED = 125
+PAUSE_SECONDS = 2.0
 
 
 def libraries(listing: str) -> list[str]:
@@ -61,29 +67,48 @@ def docker(*words: str, data: bytes | None = None) -> str:
     return done.stdout.decode().strip()
 
 
-def prove(program: str) -> str:
-    """Return what the container said."""
+def run(name: str, word: str) -> tuple[str, list[str]]:
+    """
+    Return what the container said, and a note if it took a second try to start it.
+
+    runc loses a container's first process now and then, most of all where many are started, and
+    the next one starts: https://github.com/concourse/concourse/issues/6180.
+    """
+    words = ("run", "--rm", f"--label={LABEL}=docker_engine", name, "/echo", word)
+    try:
+        return docker(*words), []
+    except subprocess.CalledProcessError as error:
+        if error.returncode != NOT_STARTED:
+            raise
+        answer = error.stderr.decode().strip()
+    time.sleep(PAUSE_SECONDS)
+    return docker(*words), [f"a container started at the second try only; the first time: {answer}"]
+
+
+def prove(program: str) -> tuple[str, list[str]]:
+    """Return what the container said, and notes."""
     listing = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
     change = f"--change=LABEL {LABEL}=docker_engine"
     name = docker("import", change, "-", data=image(program, listing))
     word = secrets.token_hex(8)
     try:
-        said = docker("run", "--rm", f"--label={LABEL}=docker_engine", name, "/echo", word)
+        said, notes = run(name, word)
     finally:
         docker("image", "rm", "--force", name)
     if said != word:
         raise ValueError(f"expected {word}, seen {said!r}")
-    return said
+    return said, notes
 
 
 def main() -> None:
     """Run the proof; it changes nothing that stays."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
     if module.check_mode:  # there may be no engine yet
-        module.exit_json(changed=False, skipped=True, said="")
+        module.exit_json(changed=False, skipped=True, said="", notes=[])
     program = shutil.which("echo", path="/usr/bin:/bin") or "/bin/echo"
     try:
-        module.exit_json(changed=False, said=prove(program))
+        said, notes = prove(program)
+        module.exit_json(changed=False, said=said, notes=notes)
     except subprocess.CalledProcessError as error:
         module.fail_json(msg=f"No container runs here: {error.stderr.decode().strip()}")
     except (subprocess.TimeoutExpired, ValueError) as error:
