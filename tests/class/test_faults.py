@@ -1,5 +1,6 @@
 """What goes wrong during a run: the others go on, the reason is told, the next run converges."""
 
+import base64
 import json
 import os
 import re
@@ -183,6 +184,35 @@ def test_what_is_wrong_on_a_machine_is_named_and_kept(class_: Room) -> None:
         assert all(reason["todo"] for reason in answer.verdicts[machine]["reasons"])
     again = class_.labkit("provision", "--retry-failed")
     assert again.states == ALL_READY, again.explain()
+
+
+# Found before the engine's own; it answers in the file that the engine names, as runc does.
+RUNC = Path("/usr/local/sbin/runc")
+LOSING = """#!/bin/sh
+case " $* " in
+*" create "*) {when} && {{ echo '{{"level": "error", "msg": "read init-p: connection reset by peer"}}' >"$4"; exit 1; }} ;;
+esac
+exec /usr/bin/runc "$@"
+"""
+
+
+@pytest.mark.parametrize(
+    ("when", "state"), [("mkdir /run/lost 2>/dev/null", "ready"), ("true", "not ready")]
+)
+def test_a_container_that_does_not_start_is_told_and_tried_once_more(
+    class_: Room, when: str, state: str
+) -> None:
+    program = base64.b64encode(LOSING.format(when=when).encode()).decode()
+    class_.as_root(VM1, f"echo {program} | base64 -d > {RUNC} && chmod 755 {RUNC}")
+
+    answer = class_.labkit("provision", "--full", "--limit", VM1)
+
+    class_.as_root(VM1, f"rm -rf {RUNC} /run/lost")
+    assert answer.states == {VM1: state}, answer.explain()
+    told = answer.verdicts[VM1]["notes" if state == "ready" else "reasons"]
+    assert "connection reset by peer" in json.dumps(told)
+    again = class_.labkit("provision", "--limit", VM1)
+    assert again.states == {VM1: "ready"}, again.explain()
 
 
 @pytest.fixture

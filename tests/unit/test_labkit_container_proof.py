@@ -66,14 +66,12 @@ def test_a_container_that_the_engine_lost_is_tried_once_more_and_told(
     assert note.endswith("connection reset")
 
 
-@pytest.mark.parametrize(("code", "calls"), [(125, 2), (1, 1)])
 def test_an_engine_that_starts_nothing_is_told_in_its_own_words(
-    docker: Callable[[str], None], tmp_path: Path, code: int, calls: int
+    docker: Callable[[str], None],
 ) -> None:
-    docker(f'echo "call $n" >&2; exit {code}')
+    docker('echo "call $n" >&2; exit 125')
 
     with pytest.raises(subprocess.CalledProcessError) as failed:
         proof.run("image", "word")
 
-    assert failed.value.stderr.decode() == f"call {calls}\n"
-    assert len((tmp_path / "calls").read_text().splitlines()) == calls
+    assert failed.value.stderr.decode() == "call 2\n"
